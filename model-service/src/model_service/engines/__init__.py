@@ -1,0 +1,1 @@
+"""What the service asks of an engine, whoever wrote it."""
