@@ -1,0 +1,50 @@
+# Sixfold. `make` alone prints this help. Needs Python 3.11 or newer, make and git.
+.DEFAULT_GOAL := help
+.PHONY: help run install install-dev test lint format types layers unit bench lock proto clean
+
+help: ## Print this help
+	@echo "Sixfold: models behind one door, on this machine or on a cluster."
+	@echo
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
+	@echo
+	@echo "  SIXFOLD_HOME=.sixfold  data, secrets and logs    SIXFOLD_PORT=8080  the gateway's port"
+	@echo "  PYTHON=python3         the interpreter to use    After make install: .venv/bin/sixfold --help"
+
+run: install ## Install, start everything here, and say how to talk to it (Ctrl-C stops)
+	@.venv/bin/sixfold up
+
+install: ## Build .venv with everything that `make run` needs
+	@./scripts/bootstrap.sh
+
+install-dev:
+	@./scripts/bootstrap.sh --dev
+
+test: install-dev ## Install, lint, check types and layers, run every test
+	@.venv/bin/python scripts/checks.py
+
+lint: install-dev ## Check style and formatting
+	@.venv/bin/python scripts/checks.py lint
+
+format: install-dev ## Write the formatting that `make lint` wants
+	@.venv/bin/ruff check --fix --quiet . ; .venv/bin/ruff format --quiet .
+
+types: install-dev ## Check types, strictly
+	@.venv/bin/python scripts/checks.py types
+
+layers: install-dev ## Prove who imports whom
+	@.venv/bin/python scripts/checks.py layers
+
+unit: install-dev ## Run the quick tests beside each member
+	@.venv/bin/python scripts/checks.py unit
+
+bench: install-dev ## Measure beside peers, and keep the table in docs/benchmarks.md
+	@.venv/bin/python benchmarks/run.py
+
+lock: install-dev ## Resolve constraints.txt anew
+	@./scripts/lock.sh
+
+proto: install-dev ## Generate Python from the contracts
+	@./scripts/gen_proto.sh
+
+clean: ## Remove .venv and caches; data under .sixfold stays
+	@rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
