@@ -1,0 +1,171 @@
+"""Who calls: short-lived signed tokens between services.
+
+A token says which service calls (`sub`), for which tenant, on behalf of whom (`act`), and to which
+service (`aud`). The receiving service takes the tenant from here and from nowhere else.
+"""
+
+from __future__ import annotations
+
+import stat
+import time
+import uuid
+from collections import OrderedDict
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import jwt
+
+from servicekit.errors import Reason, SixfoldError
+
+ISSUER = "sixfold"
+_ALGORITHM = "HS256"
+_LEEWAY = 5.0
+"""Seconds that two machines' clocks may differ."""
+_CACHED = 4096
+"""Tokens kept on each side, so that a stream of calls costs one signature a half-life."""
+
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who the running call is for. `subject` is the person or key behind the calling service."""
+
+    service: str
+    tenant: str
+    subject: str
+
+
+_caller: ContextVar[Caller] = ContextVar("sixfold_caller")
+
+
+def current_caller() -> Caller:
+    """The verified caller of the running RPC.
+
+    Raises SixfoldError(MISSING_CREDENTIALS) outside one.
+    """
+    try:
+        return _caller.get()
+    except LookupError:
+        raise _missing() from None
+
+
+def set_caller(caller: Caller) -> None:
+    """Names the caller of the running task. Only for the code that verified its token."""
+    _caller.set(caller)
+
+
+class ServiceIdentity:
+    """Makes this service's tokens and checks those of others, with one key that all services share."""
+
+    def __init__(self, service: str, key: bytes, *, ttl: float = 60) -> None:
+        if len(key) < 32:
+            raise ValueError("a service key has at least 32 bytes")
+        if not 1 <= ttl <= 60:
+            raise ValueError("a service token lives 1 to 60 seconds")
+        self.service = service
+        self._key = key
+        self._ttl = ttl
+        self._made: OrderedDict[tuple[str, str, str], tuple[float, str]] = OrderedDict()
+        self._seen: OrderedDict[str, tuple[float, Caller]] = OrderedDict()
+
+    def token(self, audience: str, tenant: str, subject: str = "") -> str:
+        """A token for one other service. The same one is given out until half its life is over."""
+        name = (audience, tenant, subject)
+        now = time.time()
+        made = self._made.get(name)
+        if made is not None and now < made[0]:
+            return made[1]
+        claims = {
+            "iss": ISSUER,
+            "sub": self.service,
+            "aud": audience,
+            "tenant": tenant,
+            "act": subject,
+            "iat": int(now),
+            "exp": int(now + self._ttl),
+            "jti": uuid.uuid4().hex,
+        }
+        token = jwt.encode(claims, self._key, algorithm=_ALGORITHM)
+        _remember(self._made, name, (now + self._ttl / 2, token))
+        return token
+
+    def verify(self, token: str) -> Caller:
+        """The caller that a token names, if it was made for this service.
+
+        Raises SixfoldError: MISSING_CREDENTIALS, TOKEN_EXPIRED or INVALID_TOKEN.
+        """
+        if not token:
+            raise _missing()
+        seen = self._seen.get(token)
+        if seen is not None:
+            if time.time() < seen[0]:
+                return seen[1]
+            del self._seen[token]
+        expires, caller = self._check(token)
+        _remember(self._seen, token, (expires, caller))
+        return caller
+
+    def _check(self, token: str) -> tuple[float, Caller]:
+        try:
+            claims = jwt.decode(
+                token,
+                self._key,
+                algorithms=[_ALGORITHM],
+                audience=self.service,
+                issuer=ISSUER,
+                leeway=_LEEWAY,
+                options={"require": ["iss", "sub", "aud", "iat", "exp"]},
+            )
+        except jwt.ExpiredSignatureError:
+            raise SixfoldError(Reason.TOKEN_EXPIRED, "The service token has expired.") from None
+        except jwt.PyJWTError:
+            raise _invalid() from None
+        service, tenant, subject = claims["sub"], claims.get("tenant"), claims.get("act", "")
+        issued, expires = claims["iat"], claims["exp"]
+        if not (isinstance(tenant, str) and isinstance(subject, str) and service):
+            raise _invalid()
+        if expires - issued > 60:  # a token that was meant to live on is no service token
+            raise _invalid()
+        return float(expires), Caller(service, tenant, subject)
+
+
+def load_key(path: Path) -> bytes:
+    """Reads a key of 64 hex characters. Exits with one line if it is missing, short or not private."""
+    try:
+        mode = path.stat().st_mode
+        text = path.read_text("ascii").strip()
+    except FileNotFoundError:
+        raise SystemExit(
+            f"{path}: no such key file. `sixfold up` makes one, or write 64 hex characters there, mode 0600."
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SystemExit(f"{path}: cannot read the key file ({type(error).__name__}).") from None
+    if stat.S_IMODE(mode) & 0o077:
+        raise SystemExit(f"{path}: others can read this key file. Run: chmod 600 {path}")
+    try:
+        key = bytes.fromhex(text)
+    except ValueError:
+        raise SystemExit(f"{path}: a key is 64 hex characters.") from None
+    if len(key) < 32:
+        raise SystemExit(f"{path}: the key is too short, it needs 64 hex characters.")
+    return key
+
+
+def _remember(kept: OrderedDict[K, V], key: K, value: V) -> None:
+    kept[key] = value
+    kept.move_to_end(key)
+    if len(kept) > _CACHED:
+        kept.popitem(last=False)
+
+
+def _missing() -> SixfoldError:
+    return SixfoldError(Reason.MISSING_CREDENTIALS, "The call carries no service token.")
+
+
+def _invalid() -> SixfoldError:
+    return SixfoldError(Reason.INVALID_TOKEN, "The service token is not valid for this service.")
