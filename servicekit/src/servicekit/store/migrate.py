@@ -27,7 +27,7 @@ def main() -> int:
     order: dict[str, Any] = json.load(sys.stdin)
     url = make_url(order["url"])
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "alembic").replace("%", "%%"))
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     config.set_main_option("version_locations", order["versions"].replace("%", "%%"))
     config.set_main_option("path_separator", "newline")
     config.attributes["version_table"] = order["table"]

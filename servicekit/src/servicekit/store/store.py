@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from servicekit.errors import Reason, SixfoldError
 from servicekit.store import engines
-from servicekit.store.migrations import bring_up, locate
+from servicekit.store.revisions import bring_up, locate
 
 _log = structlog.get_logger("servicekit.store")
 
