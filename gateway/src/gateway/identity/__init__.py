@@ -1,0 +1,1 @@
+"""Who is calling: tokens, API keys, roles and scopes. No web framework, no database here."""

@@ -1,0 +1,1 @@
+"""How much a caller may ask for: requests and tokens per minute, and calls at once."""
