@@ -1,0 +1,79 @@
+"""Real parts as fixtures. A server starts when the first test asks for it and stops with the run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from parts.platform import Platform
+from parts.postgres import Postgres, find_postgres
+from parts.redis import GivenRedis, OwnRedis, find_redis, own_redis
+from parts.report import closing_line
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[OwnRedis | GivenRedis]:
+    """A server that every test finds running and empty; tests may stop, start, pause and resume it."""
+    server = find_redis()
+    yield server
+    server.remove()
+
+
+@pytest.fixture(scope="session")
+def redis_url(redis_server: OwnRedis | GivenRedis) -> str:
+    return redis_server.url
+
+
+@pytest.fixture(scope="module")
+def own_redis_server() -> Iterator[OwnRedis]:
+    """A server for one module alone: it is not emptied between tests."""
+    server = own_redis()
+    yield server
+    server.remove()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Postgres]:
+    """A server that every test finds running; `new_database()` gives a URL."""
+    server = find_postgres()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def postgres_url(postgres_server: Postgres) -> Iterator[str]:
+    """A new, empty database."""
+    yield postgres_server.new_database()
+    postgres_server.resume()
+    postgres_server.start()
+    postgres_server.drop_databases()
+
+
+@pytest.fixture(scope="session")
+def prepared_models() -> Path:
+    """The folder with the built-in models, converted once and kept between runs."""
+    from parts.models import prepared_models as prepare  # only here: it brings in the converter
+
+    return prepare()
+
+
+@pytest.fixture(scope="session")
+def platform(prepared_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """Everything, started as a person starts it. Tests may kill its services, but not change its home."""
+    running = Platform(tmp_path_factory.mktemp("sixfold") / "home", prepared_models)
+    running.start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture(autouse=True)
+def _clean_redis(request: pytest.FixtureRequest) -> None:
+    if "redis_server" in request.fixturenames:
+        request.getfixturevalue("redis_server").clean()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if line := closing_line():
+        terminalreporter.write_line(line)

@@ -1,0 +1,131 @@
+"""The whole platform as a person starts it: `sixfold up -d` in an empty home, on a free port."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import openai
+
+from parts.process import free_port
+
+SIXFOLD = Path(sys.executable).with_name("sixfold")
+
+
+@dataclass
+class Platform:
+    """One running Sixfold. `home` outlives stop() and start()."""
+
+    home: Path
+    models: Path
+    env: Mapping[str, str] = field(default_factory=dict)
+    port: int = field(default_factory=free_port)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def token(self) -> str:
+        return (self.home / "token").read_text().strip()
+
+    def run(self, *args: str, check: bool = True, timeout: float = 180) -> subprocess.CompletedProcess[str]:
+        """Runs the command line against this platform."""
+        env = {
+            **{k: v for k, v in os.environ.items() if not k.startswith("SIXFOLD_")},
+            **self.env,
+            "SIXFOLD_HOME": str(self.home),
+            "SIXFOLD_PORT": str(self.port),
+        }
+        done = subprocess.run(
+            [SIXFOLD, *args],
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            stdin=subprocess.DEVNULL,
+        )
+        if check and done.returncode:
+            raise AssertionError(
+                f"sixfold {' '.join(args)} → {done.returncode}\n{done.stdout}\n{done.stderr}\n{self.logs()}"
+            )
+        return done
+
+    def start(self) -> Platform:
+        self.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        link = self.home / "models"
+        if not link.exists():
+            link.symlink_to(self.models)
+        self.run("up", "-d")
+        return self
+
+    def stop(self) -> None:
+        self.run("down", check=False)
+
+    def status(self) -> dict[str, Any]:
+        return dict(json.loads(self.run("--json", "status", check=False).stdout))
+
+    def pid(self, service: str) -> int:
+        """Of the running process of a service, as the supervisor knows it."""
+        for row in self.status()["services"]:
+            if row["name"] == service:
+                return int(row["pid"])
+        raise AssertionError(f"{service} is not running: {self.status()}")
+
+    def ops(self, service: str) -> str:
+        """Address of a service's own /healthz, /readyz and /metrics."""
+        for row in self.status()["services"]:
+            if row["name"] == service:
+                return str(row["ops"])
+        raise AssertionError(f"{service} is not running")
+
+    def logs(self, lines: int = 15) -> str:
+        parts = []
+        for path in sorted((self.home / "logs").glob("*.log")):
+            parts.append(f"--- {path.name}\n" + "\n".join(path.read_text().splitlines()[-lines:]))
+        return "\n".join(parts)
+
+    def client(self, **options: Any) -> openai.OpenAI:
+        options.setdefault("api_key", self.token)
+        options.setdefault("max_retries", 0)
+        return openai.OpenAI(base_url=f"{self.url}/v1", **options)
+
+    def async_client(self, **options: Any) -> openai.AsyncOpenAI:
+        options.setdefault("api_key", self.token)
+        options.setdefault("max_retries", 0)
+        return openai.AsyncOpenAI(base_url=f"{self.url}/v1", **options)
+
+    def mint(self, tenant: str, role: str = "member", expires: str = "1h") -> str:
+        return self.run("token", "--tenant", tenant, "--role", role, "--expires", expires).stdout.strip()
+
+    def post(
+        self, path: str, *, token: str | None = None, timeout: float = 60, **kwargs: Any
+    ) -> httpx.Response:
+        headers = {"authorization": f"Bearer {token or self.token}", **kwargs.pop("headers", {})}
+        return httpx.post(self.url + path, headers=headers, timeout=timeout, **kwargs)
+
+    def metrics(self) -> str:
+        return httpx.get(f"{self.url}/metrics", timeout=10).text
+
+    def wait_ready(self, seconds: float = 60) -> None:
+        """Until /readyz answers 200; raises with the last answer and the logs otherwise."""
+        end = time.monotonic() + seconds
+        last = "no answer"
+        while time.monotonic() < end:
+            try:
+                response = httpx.get(f"{self.url}/readyz", timeout=5)
+                last = f"{response.status_code} {response.text}"
+                if response.status_code == 200:
+                    return
+            except httpx.HTTPError as error:
+                last = repr(error)
+            time.sleep(0.2)
+        raise AssertionError(f"not ready after {seconds} s: {last}\n{self.logs()}")
