@@ -73,7 +73,9 @@ def _clean_redis(request: pytest.FixtureRequest) -> None:
         request.getfixturevalue("redis_server").clean()
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterator[None]:
+    """After everything else, just before the closing line."""
+    yield
     if line := closing_line():
         terminalreporter.write_line(line)
