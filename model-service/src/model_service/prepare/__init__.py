@@ -1,0 +1,1 @@
+"""Bring models in: weights out of packages or folders, converted once, each with its card."""

@@ -1,0 +1,40 @@
+"""The model service's settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from servicekit.settings import ServiceSettings
+
+
+class ModelServiceSettings(ServiceSettings):
+    """Where the model service listens, which models it has, and its limits."""
+
+    model_config = SettingsConfigDict(env_prefix="SIXFOLD_MODEL_SERVICE_")
+
+    listen: str = Field("127.0.0.1:50051", description="Address of the gRPC server; port 0 takes a free one.")
+    ops_listen: str = Field(
+        "127.0.0.1:50061", description="Address of /healthz, /readyz and /metrics; port 0 takes a free one."
+    )
+    config: Path | None = Field(
+        None, description="The models, as YAML. Default: `$SIXFOLD_HOME/models.yaml`."
+    )
+    max_concurrent: int = Field(512, ge=1, description="Calls served at once; the next one is refused.")
+    max_message_bytes: int = Field(
+        16 << 20, ge=1 << 16, description="Largest gRPC message, in bytes, in either direction."
+    )
+    default_deadline: float = Field(
+        60.0, gt=0, description="Seconds for a call whose caller set no deadline."
+    )
+    max_deadline: float = Field(600.0, gt=0, description="Longest deadline that is kept, in seconds.")
+    load_seconds: float = Field(
+        300.0, gt=0, description="Seconds that a model may take to load before it counts as failed."
+    )
+
+    @property
+    def models_file(self) -> Path:
+        """models.yaml, default applied."""
+        return self.config or self.home / "models.yaml"
