@@ -1,0 +1,1 @@
+"""The outside: model-service over gRPC, records, key sets."""

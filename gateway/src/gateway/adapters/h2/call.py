@@ -1,0 +1,210 @@
+"""One gRPC call: a request, then the messages of its answer as they come."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import grpc
+from grpc.aio import AioRpcError, Metadata
+
+from gateway.adapters.h2 import frames
+from gateway.adapters.h2.headers import Headers, binary
+from servicekit.errors import Reason, SixfoldError
+from servicekit.rpc import from_rpc_error
+
+if TYPE_CHECKING:
+    from gateway.adapters.h2.connection import Connection
+
+MAX_MESSAGE = 16 * 1024 * 1024
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+_RESET_REASONS = {
+    frames.REFUSED_STREAM: Reason.ENGINE_UNAVAILABLE,
+    frames.CANCEL: Reason.CANCELLED,
+    frames.ENHANCE_YOUR_CALM: Reason.QUEUE_FULL,
+}
+
+
+class Call:
+    """`read` gives every message that has arrived; what is not read holds the sender back.
+
+    Unread bytes are bounded by the stream's window: the connection tells the peer to go on only when
+    messages were taken.
+    """
+
+    __slots__ = (
+        "_buffer", "_deadline", "_done", "_error", "_loop", "_messages", "_poked", "_received", "_stopped",
+        "_waiter", "any", "connection", "send_window", "stream", "unsent",
+    )  # fmt: skip
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, deadline: float) -> None:
+        self._loop = loop
+        self._messages: list[bytes] = []
+        self._buffer = b""
+        self._received = 0
+        self._waiter: asyncio.Future[None] | None = None
+        self._poked = False
+        self._done = False
+        self._stopped: SixfoldError | None = None
+        self._error: SixfoldError | None = None
+        self.any = False
+        """Whether a message has arrived."""
+        self.connection: Connection | None = None
+        self.stream = 0
+        self.send_window = 0
+        self.unsent: memoryview | None = None
+        self._deadline = loop.call_later(deadline, self._expired)
+
+    # For the caller.
+
+    async def read(self) -> list[bytes] | None:
+        """Waits for messages. Empty after `wake`; None at the end. Raises SixfoldError."""
+        while True:
+            if self._stopped is not None:
+                raise self._stopped
+            if self._messages:
+                taken, self._messages = self._messages, []
+                if self._received > frames.DEFAULT_WINDOW // 4:
+                    self._credit()
+                return taken
+            if self._done:
+                if self._error is not None:
+                    raise self._error
+                return None
+            if self._poked:
+                self._poked = False
+                return []
+            self._waiter = waiter = self._loop.create_future()
+            try:
+                await waiter
+            finally:
+                self._waiter = None
+
+    def wake(self) -> None:
+        """Makes `read` return even if nothing has arrived."""
+        self._poked = True
+        self._notify()
+
+    def stop(self, error: SixfoldError) -> None:
+        """Cancels the call; `read` raises `error` from now on."""
+        if self._stopped is not None:
+            return
+        self._stopped = error
+        if not self._done:
+            self._finish()
+            if self.connection is not None:
+                self.connection.abandon(self)
+        self._notify()
+
+    # For the connection.
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will come."""
+        return self._done
+
+    def headers(self, headers: Headers, *, end: bool) -> None:
+        """The head of the answer, or its trailers."""
+        if end:
+            self._trailers(headers)
+        elif headers.get(b":status") != b"200":
+            self.fail(SixfoldError(Reason.ENGINE_UNAVAILABLE, "The model service did not answer as one."))
+
+    def data(self, payload: bytes, flow: int) -> None:
+        """The next bytes of the answer; `flow` is what they cost of the window."""
+        self._received += flow
+        data = self._buffer + payload if self._buffer else payload
+        at, end = 0, len(data)
+        while end - at >= 5:
+            size = int.from_bytes(data[at + 1 : at + 5], "big")
+            if data[at] or size > MAX_MESSAGE:
+                self.fail(
+                    SixfoldError(
+                        Reason.ENGINE_FAILED, "The model service sent a message that cannot be read."
+                    )
+                )
+                return
+            stop = at + 5 + size
+            if stop > end:
+                break
+            self._messages.append(data[at + 5 : stop])
+            at = stop
+        self._buffer = data[at:]
+        if self._messages:
+            self.any = True
+            self._notify()
+        elif self._received > frames.DEFAULT_WINDOW // 2:
+            self._credit()  # a message larger than the window
+
+    def end(self) -> None:
+        """The stream ended without trailers."""
+        self.fail(self._cut())
+
+    def reset(self, code: int) -> None:
+        """The peer reset the stream."""
+        reason = _RESET_REASONS.get(code)
+        self._finish(
+            self._cut() if reason is None else SixfoldError(reason, "The model service ended the call.")
+        )
+
+    def lost(self) -> None:
+        """The connection is gone."""
+        self._finish(self._cut())
+
+    def fail(self, error: SixfoldError) -> None:
+        """Ends the call from this side because of what the peer sent."""
+        if not self._done:
+            self._finish(error)
+            if self.connection is not None:
+                self.connection.abandon(self)
+
+    def _trailers(self, headers: Headers) -> None:
+        status = headers.get(b"grpc-status")
+        if status == b"0":
+            self._finish()
+            return
+        code = _CODES.get(int(status), grpc.StatusCode.UNKNOWN) if status and status.isdigit() else None
+        if code is None:
+            self._finish(self._cut())
+            return
+        metadata = Metadata(
+            *(
+                (name.decode("latin-1"), binary(value) if name.endswith(b"-bin") else value.decode("latin-1"))
+                for name, value in headers.items()
+                if not name.startswith(b":")
+            )
+        )
+        details = headers.get(b"grpc-message", b"").decode("latin-1")
+        error = from_rpc_error(AioRpcError(code, Metadata(), metadata, details))
+        if error.reason is Reason.SERVICE_UNAVAILABLE and not error.metadata:
+            error = self._cut()
+        self._finish(error)
+
+    def _cut(self) -> SixfoldError:
+        if self.any:
+            return SixfoldError(
+                Reason.STREAM_INTERRUPTED, "The answer broke off: its model service went away."
+            )
+        return SixfoldError(Reason.ENGINE_UNAVAILABLE, "The model service cannot be reached.", retry_after=1)
+
+    def _expired(self) -> None:
+        self.stop(
+            SixfoldError(Reason.DEADLINE_EXCEEDED, "The deadline passed before the answer was complete.")
+        )
+
+    def _finish(self, error: SixfoldError | None = None) -> None:
+        self._done = True
+        self._error = error
+        self.unsent = None
+        self._deadline.cancel()
+        self._notify()
+
+    def _credit(self) -> None:
+        received, self._received = self._received, 0
+        if self.connection is not None and not self._done:
+            self.connection.credit(self.stream, received)
+
+    def _notify(self) -> None:
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
