@@ -38,7 +38,7 @@ unit: install-dev ## Run the quick tests beside each member
 	@.venv/bin/python scripts/checks.py unit
 
 bench: install-dev ## Measure beside peers, and keep the table in docs/benchmarks.md
-	@.venv/bin/python benchmarks/run.py
+	@./benchmarks/run.sh
 
 lock: install-dev ## Resolve constraints.txt anew
 	@./scripts/lock.sh

@@ -1,0 +1,1 @@
+"""What every measurement needs: processes, clocks, load, statistics, the report."""

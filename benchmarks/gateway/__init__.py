@@ -1,0 +1,1 @@
+"""The gateway against LiteLLM on one mock upstream."""
