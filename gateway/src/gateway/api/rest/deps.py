@@ -1,0 +1,55 @@
+"""What the REST routes need, and how a route learns who calls."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request, Response
+
+from gateway.api.authorization import authorization_of
+from gateway.identity.authenticator import Authenticator
+from gateway.identity.keys_service import KeysService
+from gateway.identity.principal import Principal
+from gateway.limits.admission import Admission
+from servicekit.lifecycle import Lifecycle
+
+
+@dataclass(frozen=True, slots=True)
+class RestDeps:
+    """The parts that `bootstrap.py` made."""
+
+    authenticator: Authenticator
+    keys: KeysService
+    admission: Admission
+    lifecycle: Lifecycle
+    version: str = "0.1.0"
+    metrics_token: bytes | None = None
+    """When set, /metrics asks for it as a bearer token."""
+
+
+def deps_of(request: Request) -> RestDeps:
+    """The parts of the app that serves this request."""
+    deps: RestDeps = request.app.state.deps
+    return deps
+
+
+Deps = Annotated[RestDeps, Depends(deps_of)]
+
+
+async def verified_caller(request: Request, response: Response, deps: Deps) -> AsyncIterator[Principal]:
+    """The verified caller, whose request counts against the tenant's limits."""
+    authorization = authorization_of(request.scope["headers"])
+    principal = deps.authenticator.cached(authorization) if authorization is not None else None
+    if principal is None:
+        principal = await deps.authenticator.authenticate(authorization)
+    ticket = await deps.admission.admit(principal, "", 0)
+    response.raw_headers.extend(ticket.headers)
+    try:
+        yield principal
+    finally:
+        await ticket.settle(0)
+
+
+Caller = Annotated[Principal, Depends(verified_caller)]
