@@ -120,9 +120,13 @@ def fingerprint() -> str:
 def make_venv(stamp: dict[str, object]) -> None:
     moved = bool(stamp) and stamp.get("path") != str(VENV)
     check = "import pip, sys; sys.exit(sys.version_info < (3, 11))"
-    if not moved and PYTHON.exists():
-        if subprocess.run([PYTHON, "-c", check], capture_output=True, check=False).returncode == 0:
-            return
+    probe = [str(PYTHON), "-c", check]
+    if (
+        not moved
+        and PYTHON.exists()
+        and subprocess.run(probe, capture_output=True, check=False).returncode == 0
+    ):
+        return
     for module in ("venv", "ensurepip"):
         if importlib.util.find_spec(module) is None:
             name = f"python{sys.version_info[0]}.{sys.version_info[1]}"
@@ -266,46 +270,31 @@ def _sign_of_life(done: threading.Event, what: str) -> None:
         say(f"  still {what}")
 
 
-CAUSES = (
-    (
-        ("no space left on device", "disk quota exceeded"),
-        "the disk is full while {what}. Free about 8 GB and run again.",
+# Words of an installer's last gasp → one line that says the cause and the way out.
+CAUSES = {
+    "no space left on device|disk quota exceeded": (
+        "the disk is full while {what}. Free about 8 GB and run again."
     ),
-    (
-        (
-            "hash mismatch",
-            "do not match the hashes",
-            "failed to extract",
-            "invalid zip",
-            "badzipfile",
-            "checksum",
-        )
-        + (
-            "unexpected eof",
-            "failed to unzip",
-            "incompleteread",
-            "connection broken",
-            "unexpected end of file",
-        ),
+    "hash mismatch|do not match the hashes|failed to extract|invalid zip|badzipfile|checksum|unexpected eof|"
+    "failed to unzip|incompleteread|connection broken|unexpected end of file": (
         "a download broke while {what}. Run again, what is complete is kept; if it breaks at the same place, "
-        "empty the cache first: .venv/bin/uv cache clean.",
+        "empty the cache first: .venv/bin/uv cache clean."
     ),
-    (
-        ("dns error", "error sending request", "failed to fetch", "connection refused", "newconnectionerror")
-        + ("name resolution", "operation timed out", "read timed out", "failed to resolve", "proxyerror"),
+    "dns error|error sending request|failed to fetch|connection refused|newconnectionerror|name resolution|"
+    "operation timed out|read timed out|failed to resolve|proxyerror": (
         "the package index cannot be reached while {what}. Check the network or proxy (HTTPS_PROXY), or name "
-        "your own index (PIP_INDEX_URL, PIP_FIND_LINKS), and run again.",
+        "your own index (PIP_INDEX_URL, PIP_FIND_LINKS), and run again."
     ),
-    (("permission denied",), "{what} may not write into {root}. Make it yours (chown), or clone elsewhere."),
-)
+    "permission denied": "{what} may not write into {root}. Make it yours (chown), or clone elsewhere.",
+}
 
 
 def explain(what: str, output: str) -> str:
     """One line for a failed step: its cause where known, else the installer's own last words."""
     text = output.lower()
     details = f" (details: {LOG.relative_to(ROOT)})"
-    for signs, sentence in CAUSES:
-        if any(sign in text for sign in signs):
+    for signs, sentence in CAUSES.items():
+        if any(sign in text for sign in signs.split("|")):
             return sentence.format(what=what, root=ROOT) + details
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     words = next(

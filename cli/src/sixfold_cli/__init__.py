@@ -1,0 +1,1 @@
+"""`sixfold`: start everything on this machine, and talk to it."""

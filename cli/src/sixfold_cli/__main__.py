@@ -1,0 +1,5 @@
+import sys
+
+from sixfold_cli.main import main
+
+sys.exit(main())

@@ -1,0 +1,153 @@
+"""Talking to a gateway over REST, as any other client does."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from sixfold_cli import lock
+from sixfold_cli.errors import CliError, Exit
+from sixfold_cli.home import Home
+from sixfold_cli.state import read_state
+from sixfold_cli.up import address
+
+if TYPE_CHECKING:
+    import httpx
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_CODES = {401: Exit.REFUSED, 403: Exit.REFUSED, 429: Exit.LIMITED, 503: Exit.LIMITED}
+
+
+@dataclass(frozen=True)
+class Api:
+    """One gateway and the credential to show it. `url` ends before `/v1`."""
+
+    url: str
+    token: str
+    timeout: float = 30.0
+
+    def call(self, method: str, path: str, body: object = None) -> Any:
+        """The JSON that the gateway answers (None for no content). CliError for everything else."""
+        with self._open(method, path, body, self.timeout) as answer:
+            answer.read()
+            if not answer.content:
+                return None
+            try:
+                return answer.json()
+            except ValueError:
+                raise CliError(
+                    f"{self.url} does not speak JSON. Is it a Sixfold?", reason="NOT_SIXFOLD"
+                ) from None
+
+    @contextmanager
+    def stream(
+        self, path: str, body: object, timeout: float
+    ) -> Iterator[tuple[httpx.Headers, Iterator[dict[str, Any]]]]:
+        """Headers and server-sent events of one answer. Leaving early hangs up, which cancels the work."""
+        with self._open("POST", path, body, timeout) as answer:
+            yield answer.headers, _events(answer)
+
+    @contextmanager
+    def _open(self, method: str, path: str, body: object, timeout: float) -> Iterator[httpx.Response]:
+        import httpx
+
+        headers = {"authorization": f"Bearer {self.token}", "user-agent": "sixfold-cli"}
+        limits = httpx.Timeout(timeout, connect=5.0)
+        proxies = urlsplit(self.url).hostname not in _LOOPBACK
+        try:
+            with (
+                httpx.Client(timeout=limits, trust_env=proxies) as client,
+                client.stream(method, self.url + path, json=body, headers=headers) as answer,
+            ):
+                if answer.status_code >= 400:
+                    raise _refusal(answer)
+                yield answer
+        except httpx.ConnectError:
+            raise CliError(
+                f"nothing answers at {self.url}.",
+                "Start it with `sixfold up`, or name another: --url http://host:port",
+                reason="NOT_RUNNING",
+                code=Exit.NOT_RUNNING,
+            ) from None
+        except httpx.TimeoutException:
+            raise CliError(f"{self.url} did not answer within {timeout:.0f} s.", reason="TIMEOUT") from None
+        except (httpx.TransportError, httpx.InvalidURL) as error:
+            raise CliError(
+                f"the connection to {self.url} broke ({type(error).__name__}).",
+                "Try again.",
+                reason="CONNECTION_LOST",
+            ) from None
+
+
+def _events(answer: httpx.Response) -> Iterator[dict[str, Any]]:
+    """The JSON of every `data:` line up to `[DONE]`. CliError when the stream breaks or carries an error."""
+    for line in answer.iter_lines():
+        if not line.startswith("data:"):
+            continue
+        data = line[5:].strip()
+        if data == "[DONE]":
+            return
+        event = json.loads(data)
+        if "error" in event:
+            raise _error(event["error"], Exit.FAILED, answer.headers.get("x-request-id", ""))
+        yield event
+    raise CliError("the answer broke off before its end.", "Ask again.", reason="STREAM_INTERRUPTED")
+
+
+def _refusal(answer: httpx.Response) -> CliError:
+    answer.read()
+    code = _CODES.get(answer.status_code, Exit.FAILED)
+    try:
+        error = answer.json()["error"]
+    except (ValueError, KeyError, TypeError):
+        error = {"message": f"The server answered {answer.status_code} without saying why."}
+    wait = answer.headers.get("retry-after", "") if code is Exit.LIMITED else ""
+    return _error(error, code, answer.headers.get("x-request-id", ""), wait)
+
+
+def _error(error: Any, code: Exit, request_id: str, wait: str = "") -> CliError:
+    body = error if isinstance(error, dict) else {"message": str(error)}
+    hints = []
+    if code is Exit.REFUSED:
+        hints.append("`sixfold up` renews the owner's token; or set SIXFOLD_TOKEN.")
+    if wait:
+        hints.append(f"Try again in {wait} s.")
+    if request_id:
+        hints.append(f"Request id: {request_id}")
+    reason = str(body.get("code") or body.get("reason") or "FAILED")
+    return CliError(str(body.get("message", "It failed.")), " ".join(hints), reason=reason, code=code)
+
+
+def connect(home: Home, url: str | None, timeout: float = 30.0) -> Api:
+    """The gateway that was named, else the one that runs on this home, else the default address."""
+    named = url or os.environ.get("SIXFOLD_URL")
+    if named is None:
+        state = read_state(home) if lock.holder(home) else None
+        named = state.url if state else address()[2]
+    base = named.rstrip("/").removesuffix("/v1")
+    if urlsplit(base).scheme not in ("http", "https") or not urlsplit(base).hostname:
+        raise CliError(f"'{named}' is no address.", "Say http://host:port", reason="BAD_URL", code=Exit.USAGE)
+    return Api(base, _token(home, base), timeout)
+
+
+def _token(home: Home, base: str) -> str:
+    if given := os.environ.get("SIXFOLD_TOKEN"):
+        return given.strip()
+    if urlsplit(base).hostname not in _LOOPBACK:  # this machine's token is nobody else's business
+        raise CliError(
+            f"no token for {base}.", "Set SIXFOLD_TOKEN.", reason="MISSING_CREDENTIALS", code=Exit.REFUSED
+        )
+    try:
+        return home.token.read_text("ascii").strip()
+    except OSError:
+        raise CliError(
+            f"there is no token at {home.token}.",
+            "Start it with `sixfold up`, name its home (--home), or set SIXFOLD_TOKEN.",
+            reason="MISSING_CREDENTIALS",
+            code=Exit.NOT_RUNNING if not home.root.exists() else Exit.REFUSED,
+        ) from None

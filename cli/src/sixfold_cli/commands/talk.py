@@ -1,0 +1,73 @@
+"""ask, models: what an application does, for people."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from sixfold_cli.home import find_home
+from sixfold_cli.options import HomeOption, JsonOption, UrlOption, print_json, print_table
+
+
+def ask(
+    question: Annotated[str, typer.Argument(help="The question; - reads it from standard input.")],
+    model: Annotated[str, typer.Option("-m", "--model", help="Model or alias.")] = "default",
+    system: Annotated[str | None, typer.Option("-s", "--system", help="What the model should be.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Longest answer, in tokens.", min=1)] = None,
+    temperature: Annotated[
+        float | None, typer.Option(help="0 is always the same answer.", min=0, max=2)
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="The same seed, the same answer.")] = None,
+    timeout: Annotated[float, typer.Option(help="Longest silence, in seconds.", min=0.1)] = 120.0,
+    verbose: Annotated[
+        bool, typer.Option("-v", "--verbose", help="Model, times and tokens on stderr.")
+    ] = False,
+    home: HomeOption = None,
+    url: UrlOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Ask a question; the answer streams. Ctrl-C hangs up, and the model stops.
+
+    \b
+    sixfold ask "Why is the sky blue?"
+    git diff | sixfold ask - --system "Summarise this change in one sentence."
+    sixfold ask "Three colours" --json | jq -r .content
+    """
+    from sixfold_cli.ask import Question, answer
+    from sixfold_cli.client import connect
+
+    asked = Question(question, model, system, max_tokens, temperature, seed)
+    answer(connect(find_home(home), url), asked, timeout=timeout, verbose=verbose, as_json=json)
+
+
+def models(home: HomeOption = None, url: UrlOption = None, json: JsonOption = False) -> None:
+    """List the models that you may ask."""
+    from sixfold_cli.client import connect
+
+    found = connect(find_home(home), url).call("GET", "/v1/models")
+    if json:
+        print_json(found)
+        return
+    rows = [(str(each.get("id", "")), _about(each)) for each in found.get("data", [])]
+    print_table(("MODEL", "ABOUT"), rows)
+
+
+def _about(model: dict[str, object]) -> str:
+    """The card's facts that fit on a line, whatever the server gives."""
+    hidden = {"id", "object", "created", "owned_by"}
+    facts = []
+    for name, value in model.items():
+        if name in hidden or value in (None, "", [], {}):
+            continue
+        if isinstance(value, dict):
+            facts += [
+                f"{key} {_flat(inner)}" for key, inner in value.items() if isinstance(inner, str | int | list)
+            ]
+        else:
+            facts.append(f"{name} {_flat(value)}")
+    return ", ".join(facts)[:160]
+
+
+def _flat(value: object) -> str:
+    return "/".join(str(each) for each in value) if isinstance(value, list) else str(value)

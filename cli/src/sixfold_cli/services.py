@@ -1,0 +1,68 @@
+"""Which services run on one machine, in the order in which they need each other."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from sixfold_cli.home import Home
+from sixfold_cli.ports import free_port
+
+
+@dataclass(frozen=True)
+class Service:
+    """How one service is started and asked whether it is ready (`GET /readyz` at `ready`)."""
+
+    name: str
+    command: tuple[str, ...]
+    env: Mapping[str, str]
+    ready: tuple[str, int]
+    ports: Mapping[str, int] = field(default_factory=dict)
+
+
+def local_services(home: Home, host: str, port: int, environ: Mapping[str, str]) -> list[Service]:
+    """The services of this machine with their addresses. What the environment sets stays as it is."""
+    taken = {port}
+    shared = {
+        **environ,
+        "SIXFOLD_HOME": str(home.root),
+        "SIXFOLD_HOST": host,
+        "SIXFOLD_PORT": str(port),
+        "SIXFOLD_LOG_FORMAT": "json",  # files are for machines; the foreground shows them to people
+    }
+
+    def address(name: str) -> tuple[str, int]:
+        given_host, _, given_port = environ.get(name, "").rpartition(":")
+        if given_host and given_port.isdigit():
+            return given_host.strip("[]"), int(given_port)
+        return "127.0.0.1", free_port(taken)
+
+    rpc_host, rpc = address("SIXFOLD_MODEL_SERVICE_LISTEN")
+    ops_host, ops = address("SIXFOLD_MODEL_SERVICE_OPS_LISTEN")
+    models = {
+        "SIXFOLD_MODEL_SERVICE_LISTEN": f"{rpc_host}:{rpc}",
+        "SIXFOLD_MODEL_SERVICE_OPS_LISTEN": f"{ops_host}:{ops}",
+    }
+    gateway = {"SIXFOLD_GATEWAY_MODEL_SERVICE": f"{_reach(rpc_host)}:{rpc}"}
+    return [
+        Service(
+            "model-service",
+            (sys.executable, "-m", "model_service"),
+            {**shared, **models},
+            (_reach(ops_host), ops),
+            {"rpc": rpc, "ops": ops},
+        ),
+        Service(
+            "gateway",
+            (sys.executable, "-m", "gateway"),
+            {**gateway, **shared},
+            (_reach(host), port),
+            {"http": port},
+        ),
+    ]
+
+
+def _reach(host: str) -> str:
+    """Where a server that listens on `host` is reached from this machine."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104

@@ -1,0 +1,199 @@
+"""The supervisor over real processes: order, readiness, restarts, giving up, draining, killing."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from sixfold_cli.errors import CliError
+from sixfold_cli.home import Home
+from sixfold_cli.state import read_state
+from sixfold_cli.supervisor import Patience
+
+
+def words(home: Home, name: str) -> list[str]:
+    path = home.root / name
+    return path.read_text().split() if path.exists() else []
+
+
+async def test_services_start_in_order_and_end_in_reverse(
+    home: Home, make_service: Any, supervise: Any
+) -> None:
+    running = supervise(make_service("alpha"), make_service("beta"))
+    await running.until_ready()
+    assert words(home, "starts") == ["alpha", "beta"]
+    assert words(home, "ends") == []
+    await running.stop()
+    assert words(home, "ends") == ["beta", "alpha"]
+
+
+async def test_the_second_waits_until_the_first_is_ready(
+    home: Home, make_service: Any, supervise: Any, eventually: Any
+) -> None:
+    # alpha says 503 until a file appears; beta must not start before
+    gate = "type(status)\nstatus = 503\ndef watch():\n    global status\n    while not (home / 'open').exists(): time.sleep(0.01)\n    status = 200\nthreading.Thread(target=watch, daemon=True).start()"
+    running = supervise(make_service("alpha", gate), make_service("beta"))
+    await eventually(
+        lambda: words(home, "starts") == ["alpha"] and running.state.services[0].state == "starting"
+    )
+    for _ in range(20):
+        await eventually(lambda: True)
+    assert words(home, "starts") == ["alpha"]
+    (home.root / "open").touch()
+    await running.until_ready()
+    assert words(home, "starts") == ["alpha", "beta"]
+    await running.stop()
+
+
+async def test_a_killed_service_comes_back_on_its_port(
+    home: Home, make_service: Any, supervise: Any, eventually: Any
+) -> None:
+    service = make_service("alpha")
+    running = supervise(service)
+    await running.until_ready()
+    first = running.state.services[0].pid
+    os.kill(first, signal.SIGKILL)
+    await eventually(
+        lambda: running.state.services[0].state == "ready" and running.state.services[0].pid != first
+    )
+    assert running.state.services[0].restarts == 1
+    assert psutil.Process(running.state.services[0].pid).cmdline()[-2] == str(service.ready[1])
+    assert "SIGKILL" in running.output.getvalue()
+    assert "ready again" in running.output.getvalue()
+    await running.stop()
+
+
+async def test_it_gives_up_after_failures_in_a_row_and_shows_the_end_of_the_log(
+    home: Home, make_service: Any, supervise: Any
+) -> None:
+    broken = make_service("beta", "print('the engine is missing', flush=True); sys.exit(7)")
+    running = supervise(make_service("alpha"), broken)
+    with pytest.raises(CliError) as caught:
+        await running.until_ready()
+    assert words(home, "starts").count("beta") == 3
+    assert "beta" in caught.value.message
+    assert "exit code 7" in caught.value.message
+    assert "the engine is missing" in caught.value.details
+    assert words(home, "ends") == ["alpha"]  # what did run was drained
+
+
+async def test_wrong_settings_are_not_tried_again(home: Home, make_service: Any, supervise: Any) -> None:
+    running = supervise(make_service("alpha", "print('settings: SIXFOLD_X: bad', flush=True); sys.exit(2)"))
+    with pytest.raises(CliError) as caught:
+        await running.until_ready()
+    assert words(home, "starts") == ["alpha"]
+    assert "SIXFOLD_X" in caught.value.details
+
+
+async def test_failures_are_forgotten_once_it_ran_well(
+    home: Home, make_service: Any, supervise: Any, eventually: Any, quick: Patience
+) -> None:
+    running = supervise(make_service("alpha"), patience=replace(quick, settled=0.0, tries=2))
+    await running.until_ready()
+    for restarts in range(1, 5):
+        seen = running.state.services[0]
+        os.kill(seen.pid, signal.SIGKILL)
+        await eventually(lambda n=restarts: seen.restarts == n and seen.state == "ready")
+    await running.stop()
+
+
+async def test_one_that_never_becomes_ready_says_why(
+    home: Home, make_service: Any, supervise: Any, quick: Patience
+) -> None:
+    running = supervise(make_service("alpha", "status = 503"), patience=replace(quick, start=1.0, tries=1))
+    with pytest.raises(CliError) as caught:
+        await running.until_ready()
+    assert "not ready" in caught.value.message
+    assert "engine: loading" in caught.value.message
+
+
+async def test_one_that_ignores_sigterm_is_killed_with_its_children(
+    home: Home, make_service: Any, supervise: Any, quick: Patience, processes_of: Callable[[Home], list[Any]]
+) -> None:
+    stubborn = """
+        import subprocess
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(600)"])
+    """
+    running = supervise(make_service("alpha", stubborn), patience=replace(quick, drain=0.3))
+    await running.until_ready()
+    assert len(processes_of(home)) == 2
+    await running.stop()
+    assert processes_of(home) == []
+    assert "killed" in running.output.getvalue()
+
+
+async def test_asked_twice_it_does_not_wait(
+    home: Home, make_service: Any, supervise: Any, quick: Patience, eventually: Any
+) -> None:
+    stubborn = "signal.signal(signal.SIGTERM, signal.SIG_IGN)"
+    running = supervise(make_service("alpha", stubborn), patience=replace(quick, drain=3600))
+    await running.until_ready()
+    running.supervisor.stop()
+    await eventually(lambda: running.state.phase == "stopping")
+    await running.stop()
+    assert "asked to hurry" in running.output.getvalue()
+
+
+async def test_a_stop_while_starting_leaves_nothing(
+    home: Home, make_service: Any, supervise: Any, eventually: Any, processes_of: Callable[[Home], list[Any]]
+) -> None:
+    running = supervise(make_service("alpha", "status = 503"), make_service("beta"))
+    await eventually(lambda: words(home, "starts") == ["alpha"])
+    await running.stop()
+    assert not running.ready.is_set()
+    assert words(home, "starts") == ["alpha"]
+    assert processes_of(home) == []
+
+
+async def test_warnings_show_and_the_rest_stays_in_the_file(
+    home: Home, make_service: Any, supervise: Any, eventually: Any
+) -> None:
+    lines = """
+        print('{"time":"2026-01-01T10:00:00.000+00:00","level":"info","event":"quiet"}', flush=True)
+        print('{"time":"2026-01-01T10:00:01.000+00:00","level":"warning","event":"loud","queue":7}', flush=True)
+    """
+    running = supervise(make_service("alpha", lines))
+    await running.until_ready()
+    await eventually(lambda: "loud" in running.output.getvalue())
+    assert "queue=7" in running.output.getvalue()
+    assert "quiet" not in running.output.getvalue()
+    assert "quiet" in (home.logs / "alpha.log").read_text()
+    await running.stop()
+
+
+async def test_a_full_disk_does_not_end_running_services(
+    home: Home, make_service: Any, supervise: Any, eventually: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = supervise(make_service("alpha"))
+    await running.until_ready()
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(type(running.state), "write", full)
+    first = running.state.services[0].pid
+    os.kill(first, signal.SIGKILL)
+    await eventually(
+        lambda: running.state.services[0].state == "ready" and running.state.services[0].pid != first
+    )
+    await running.stop()
+
+
+async def test_the_state_is_there_to_read(home: Home, make_service: Any, supervise: Any) -> None:
+    running = supervise(make_service("alpha"))
+    await running.until_ready()
+    state = read_state(home)
+    assert state is not None
+    assert state.phase == "ready"
+    assert [each.state for each in state.services] == ["ready"]
+    assert Path(state.services[0].log).exists()
+    assert (home.run / "state.json").stat().st_mode & 0o077 == 0
+    await running.stop()
