@@ -99,7 +99,7 @@ def test_the_example_names_what_init_writes(root: Path, initialised: dict[str, s
 def test_no_secret_has_a_default(compose: dict[str, Any]) -> None:
     for name, service in compose["services"].items():
         for key, value in service.get("environment", {}).items():
-            if SECRET_WORDS.search(key) and "://" not in str(value) or "@" in str(value):
+            if (SECRET_WORDS.search(key) and "://" not in str(value)) or "@" in str(value):
                 assert "${" in value, f"{name}: {key} is written into the file"
             for variable, default in re.findall(r"\$\{(\w*(?:PASSWORD|SECRET)\w*)(:\?|:-|-|\})", str(value)):
                 assert default == ":?", f"{name}: {variable} may be empty"

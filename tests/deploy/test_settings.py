@@ -1,0 +1,80 @@
+"""Every setting that the deployment gives is one that a service reads, and the files it mounts are valid."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic_settings import BaseSettings
+
+from gateway.config.file import parse_config
+from gateway.settings import GatewaySettings
+from model_service.models.config import load_config
+from model_service.settings import ModelServiceSettings
+from servicekit.settings import env_name
+
+SETTINGS: dict[str, type[BaseSettings]] = {
+    "gateway": GatewaySettings,
+    "model-service": ModelServiceSettings,
+    "model-service-gpu": ModelServiceSettings,
+    "prepare": ModelServiceSettings,
+}
+
+
+def names(cls: type[BaseSettings]) -> set[str]:
+    return {env_name(cls, name, info) for name, info in cls.model_fields.items()}
+
+
+@pytest.mark.parametrize("service", SETTINGS)
+def test_every_variable_is_a_setting_of_its_service(compose: dict[str, Any], service: str) -> None:
+    given = {name for name in compose["services"][service]["environment"] if name.startswith("SIXFOLD_")}
+    assert given, "settings are given by the environment"
+    assert given <= names(SETTINGS[service])
+
+
+@pytest.mark.parametrize("service", ["gateway", "model-service"])
+def test_the_services_accept_their_settings(
+    compose: dict[str, Any], monkeypatch: pytest.MonkeyPatch, service: str
+) -> None:
+    for name, value in compose["services"][service]["environment"].items():
+        filled = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", str(value))
+        monkeypatch.setenv(name, re.sub(r"\$\{\w+:\?[^}]*\}", "0123abcd", filled))
+    settings = SETTINGS[service]()
+    listening = {name: str(value) for name, value in settings.model_dump().items()}
+    assert any("0.0.0.0" in value for value in listening.values()), "a container's loopback reaches nobody"
+
+
+def test_the_scale_parts_are_chosen(compose: dict[str, Any]) -> None:
+    gateway = compose["services"]["gateway"]["environment"]
+    assert gateway["SIXFOLD_CACHE_URL"].startswith("redis://")
+    assert gateway["SIXFOLD_STORE_URL"].startswith("postgresql://")
+    assert int(re.findall(r"\d+", gateway["SIXFOLD_GATEWAY_WORKERS"])[-1]) > 1
+
+
+def test_the_mounted_routes_are_valid_and_lead_somewhere(root: Path) -> None:
+    config = parse_config((root / "deploy/config/gateway.yaml").read_text())
+    assert config.routes
+    for route in config.routes.values():
+        assert {target.model for target in route.targets} <= {"smollm2-135m-instruct", "all-minilm-l6-v2"}
+
+
+def test_the_mounted_gpu_models_are_valid(root: Path, compose: dict[str, Any]) -> None:
+    path = root / "deploy/config/models.gpu.yaml"
+    models = load_config(path, Path("/var/lib/sixfold"))
+    hosts = {re.match(r"triton://([\w-]+):(\d+)/", model.engine) for model in models} - {None}
+    assert {(match[1], match[2]) for match in hosts if match} == {("triton", "8001")}
+    assert "--grpc-port=8001" in compose["services"]["triton"]["command"]
+    config = compose["services"]["model-service-gpu"]["environment"]["SIXFOLD_MODEL_SERVICE_CONFIG"]
+    assert config == f"/etc/sixfold/{path.name}"
+    text = (root / "deploy/config/gateway.yaml").read_text()
+    assert yaml.safe_load(text)["routes"]
+
+
+def test_the_image_carries_the_weights_that_an_installation_has(compose: dict[str, Any], root: Path) -> None:
+    weights = compose["services"]["model-service"]["build"]["args"]["WEIGHTS"].split()
+    installed = re.search(r"^WEIGHTS = \((.*)\)$", (root / "scripts/install.py").read_text(), re.MULTILINE)
+    assert installed is not None
+    assert weights == re.findall(r'"([^"]+)"', installed[1])
