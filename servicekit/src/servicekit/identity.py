@@ -74,12 +74,17 @@ class ServiceIdentity:
         self._seen: OrderedDict[str, tuple[float, Caller]] = OrderedDict()
 
     def token(self, audience: str, tenant: str, subject: str = "") -> str:
-        """A token for one other service. The same one is given out until half its life is over."""
+        """A token for one other service. The same one is given out until half its life is over.
+
+        Every call is some tenant's: raises ValueError without one.
+        """
         name = (audience, tenant, subject)
         now = time.time()
         made = self._made.get(name)
         if made is not None and now < made[0]:
             return made[1]
+        if not (audience and tenant):
+            raise ValueError("a service token names an audience and a tenant")
         claims = {
             "iss": ISSUER,
             "sub": self.service,
@@ -127,7 +132,7 @@ class ServiceIdentity:
             raise _invalid() from None
         service, tenant, subject = claims["sub"], claims.get("tenant"), claims.get("act", "")
         issued, expires = claims["iat"], claims["exp"]
-        if not (isinstance(tenant, str) and isinstance(subject, str) and service):
+        if not (isinstance(tenant, str) and tenant and isinstance(subject, str) and service):
             raise _invalid()
         if expires - issued > 60:  # a token that was meant to live on is no service token
             raise _invalid()

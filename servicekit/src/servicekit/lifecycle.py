@@ -11,9 +11,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-import structlog
-
 from servicekit.errors import SixfoldError
+from servicekit.logs import get_logger
 
 State = Literal["starting", "ready", "draining"]
 Check = Callable[[], Awaitable[None]]
@@ -21,7 +20,7 @@ Check = Callable[[], Awaitable[None]]
 _FRESH = 0.5
 """Seconds for which an answer about readiness is given again without asking anew."""
 
-_log = structlog.get_logger("servicekit.lifecycle")
+_log = get_logger("servicekit.lifecycle")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,18 @@ from datetime import UTC, datetime
 from typing import Any, BinaryIO
 
 import orjson
-import structlog
 from opentelemetry import trace
 
 from servicekit.scrub import REMOVED, is_secret_key, scrub, scrub_text
+
+# structlog loads rich wherever that is installed: 7 MB for pretty tracebacks that no service prints.
+_hidden = "rich" not in sys.modules and "structlog" not in sys.modules
+if _hidden:
+    sys.modules["rich"] = None  # type: ignore[assignment]
+import structlog  # noqa: E402
+
+if _hidden:
+    del sys.modules["rich"]
 
 get_logger = structlog.get_logger
 bind = structlog.contextvars.bind_contextvars

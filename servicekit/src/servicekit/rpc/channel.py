@@ -6,7 +6,7 @@ from typing import Any
 
 import grpc.aio
 
-from servicekit.rpc.limits import MAX_MESSAGE_BYTES, MAX_METADATA_BYTES
+from servicekit.rpc.limits import MAX_MESSAGE_BYTES, TRANSPORT
 from servicekit.rpc.tls import Tls
 
 
@@ -18,6 +18,7 @@ def open_channel(
     It connects on first use and, after an outage, again within a second.
     """
     options: list[tuple[str, Any]] = [
+        *TRANSPORT,
         ("grpc.max_send_message_length", max_message_bytes),
         ("grpc.max_receive_message_length", max_message_bytes),
         # By default the pause grows to two minutes: a restarted service would stay unseen for long.
@@ -29,9 +30,6 @@ def open_channel(
         ("grpc.keepalive_timeout_ms", 5_000),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.max_pings_without_data", 0),
-        # Metadata over the limit fails always, not at random between a soft and a hard one.
-        ("grpc.max_metadata_size", MAX_METADATA_BYTES),
-        ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
     ]
     if tls is not None:
         return grpc.aio.secure_channel(target, tls.channel_credentials(), options=options)

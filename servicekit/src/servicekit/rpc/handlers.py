@@ -41,16 +41,18 @@ def guard(method: str, handler: Any, proceed: Proceed) -> Any:
             if handler.request_streaming
             else grpc.unary_unary_rpc_method_handler
         )
-        wrapped = _single(method, inner, decode, handler.request_streaming, proceed)
+        wrapped = _single(method, inner, decode, encode, handler.request_streaming, proceed)
+        encode = None
     return make(wrapped, request_deserializer=None, response_serializer=encode)
 
 
-def _single(method: str, inner: Any, decode: _Decode, many: bool, proceed: Proceed) -> Any:
+def _single(method: str, inner: Any, decode: _Decode, encode: Any, many: bool, proceed: Proceed) -> Any:
     inner = _check(method, inner, inspect.iscoroutinefunction(inner))
 
     async def handle(raw: Any, context: _Context) -> Any:
         async def work() -> Any:
-            return await inner(_each(decode, raw) if many else decode(raw), context)
+            # Encoded here too: gRPC would send the text of what goes wrong to the caller.
+            return encode(await inner(_each(decode, raw) if many else decode(raw), context))
 
         return await proceed(Call(method, context, work))
 

@@ -10,12 +10,17 @@ import grpc.aio
 
 from servicekit.identity import ServiceIdentity
 from servicekit.lifecycle import Lifecycle
+from servicekit.logs import get_logger
 from servicekit.rpc import steps
 from servicekit.rpc.handlers import guard
-from servicekit.rpc.limits import MAX_METADATA_BYTES, RpcLimits
+from servicekit.rpc.limits import TRANSPORT, RpcLimits
 from servicekit.rpc.tls import Tls
 
 _HEALTH = "grpc.health.v1.Health"
+_CLEAN_UP = 5.0
+"""Seconds that cancelled handlers may take to give back what they hold."""
+
+_log = get_logger("servicekit.rpc")
 _REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
 
 
@@ -86,9 +91,15 @@ class RpcServer:
         return port
 
     async def stop(self, grace: float) -> None:
-        """Takes no new call, waits up to `grace` seconds for the running ones, then cancels them."""
-        if self._server is not None:
-            await self._server.stop(grace)
+        """Takes no new call, waits up to `grace` seconds for the running ones, then cancels them.
+
+        Returns when their handlers have cleaned up, so that what they use may be closed.
+        """
+        if self._server is None:
+            return
+        await self._server.stop(grace)
+        if not await self._counted.idle(_CLEAN_UP):
+            _log.warning("calls still clean up", in_flight=self._counted.in_flight)
 
     def _add_own(self) -> None:
         from grpc_health.v1 import health_pb2_grpc
@@ -108,10 +119,9 @@ class RpcServer:
     def _options(self) -> list[tuple[str, Any]]:
         size = self._limits.max_message_bytes
         return [
+            *TRANSPORT,
             ("grpc.max_receive_message_length", size),
             ("grpc.max_send_message_length", size),
-            ("grpc.max_metadata_size", MAX_METADATA_BYTES),
-            ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
             # Otherwise two servers may share a port and split its calls at random.
             ("grpc.so_reuseport", 0),
             # The channels' own keepalive pings are welcome.

@@ -14,7 +14,6 @@ from typing import Any
 
 import grpc
 import grpc.aio
-import structlog
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 
@@ -22,11 +21,12 @@ from servicekit import metrics, telemetry
 from servicekit.errors import Reason, SixfoldError, internal
 from servicekit.identity import ServiceIdentity, set_caller
 from servicekit.lifecycle import Lifecycle
+from servicekit.logs import bind, get_logger
 from servicekit.rpc.limits import RpcLimits
 from servicekit.rpc.metadata import REQUEST_ID, accept_request_id
 from servicekit.rpc.status import abort
 
-_log = structlog.get_logger("servicekit.rpc")
+_log = get_logger("servicekit.rpc")
 _tracer = telemetry.tracer("servicekit.rpc")
 _deadline: ContextVar[float] = ContextVar("sixfold_deadline")
 
@@ -102,7 +102,7 @@ async def errors(call: Call, proceed: Proceed) -> Any:
 
 async def telemetry_step(call: Call, proceed: Proceed) -> Any:
     """Names the request in logs, continues the trace, counts, and writes one line at the end."""
-    structlog.contextvars.bind_contextvars(request_id=accept_request_id(call.metadata.get(REQUEST_ID)))
+    bind(request_id=accept_request_id(call.metadata.get(REQUEST_ID)))
     metrics.RPC_IN_FLIGHT.inc()
     span = _start_span(call) if telemetry.enabled() else None
     code, reason = "OK", None
@@ -179,7 +179,7 @@ def identify(identity: ServiceIdentity) -> Step:
         caller = identity.verify(token)
         call.service = caller.service
         set_caller(caller)
-        structlog.contextvars.bind_contextvars(tenant=caller.tenant)
+        bind(tenant=caller.tenant)
         return await proceed(call)
 
     return step
@@ -215,6 +215,18 @@ class Limits:
         self._seconds = 0.1
         """Moving mean of how long a call takes, for a truthful retry time."""
         self.in_flight = 0
+        self._idle = asyncio.Event()
+
+    async def idle(self, seconds: float) -> bool:
+        """Waits until no call is served; False if some still is after `seconds`."""
+        try:
+            async with asyncio.timeout(seconds):
+                while self.in_flight:
+                    self._idle.clear()
+                    await self._idle.wait()
+        except TimeoutError:
+            return False
+        return True
 
     async def step(self, call: Call, proceed: Proceed) -> Any:
         """Holds a place while the call runs."""
@@ -236,4 +248,6 @@ class Limits:
             return await proceed(call)
         finally:
             self.in_flight -= 1
+            if not self.in_flight:
+                self._idle.set()
             self._seconds += 0.05 * (time.perf_counter() - began - self._seconds)
