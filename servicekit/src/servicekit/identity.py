@@ -20,6 +20,8 @@ import jwt
 from servicekit.errors import Reason, SixfoldError
 
 ISSUER = "sixfold"
+NO_TENANT = "~"
+"""The tenant of calls that a service makes on nobody's behalf. No person's token can name it."""
 _ALGORITHM = "HS256"
 _LEEWAY = 5.0
 """Seconds that two machines' clocks may differ."""
@@ -84,7 +86,7 @@ class ServiceIdentity:
         if made is not None and now < made[0]:
             return made[1]
         if not (audience and tenant):
-            raise ValueError("a service token names an audience and a tenant")
+            raise ValueError("a service token names an audience and a tenant (NO_TENANT on nobody's behalf)")
         claims = {
             "iss": ISSUER,
             "sub": self.service,

@@ -10,7 +10,7 @@ from gateway.openai.pieces import Delta, ServedBy, Usage
 from gateway.openai.request import EmbeddingInput, Generation, Message, Part
 from gateway.routing.ports import Asker, Card, Embedded
 from servicekit.errors import Reason, SixfoldError
-from servicekit.identity import ServiceIdentity
+from servicekit.identity import NO_TENANT, ServiceIdentity
 from servicekit.rpc import call_metadata, from_proto_error
 from sixfold.model.v1 import generation_pb2, model_pb2, model_service_pb2
 
@@ -66,8 +66,8 @@ class GrpcModelClient:
         page = ""
         while True:
             request = model_service_pb2.ListModelsRequest(page_size=1000, page_token=page)
-            # Not on a tenant's behalf: the empty tenant may only look.
-            call = self._call(_LIST, Asker("", "", ""), request.SerializeToString(), deadline)
+            # Not on a tenant's behalf.
+            call = self._call(_LIST, Asker(NO_TENANT, "", ""), request.SerializeToString(), deadline)
             response = model_service_pb2.ListModelsResponse.FromString(await _only_message(call))
             cards += [_card(model) for model in response.models]
             page = response.next_page_token
