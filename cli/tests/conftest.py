@@ -1,4 +1,4 @@
-"""A home of its own for each test, and small services written as scripts: real processes, nothing faked inside."""
+"""A home of its own for each test, and small services written as scripts that run as real processes."""
 
 from __future__ import annotations
 
@@ -37,6 +37,8 @@ status = 200
 BEHAVIOUR
 class Ready(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
+        with (home / "asked").open("a") as file:
+            file.write(sys.argv[2] + "\\n")
         body = b'{"ready": false, "checks": {"engine": "loading"}}' if status != 200 else b"{}"
         self.send_response(status)
         self.send_header("content-length", str(len(body)))
@@ -117,7 +119,7 @@ class Running:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Returns once the condition holds; the test's own time limit is the deadline."""
-    while not condition():
+    while not condition():  # noqa: ASYNC110
         await asyncio.sleep(0.02)
 
 

@@ -6,7 +6,6 @@ import os
 import signal
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -38,13 +37,17 @@ async def test_the_second_waits_until_the_first_is_ready(
     home: Home, make_service: Any, supervise: Any, eventually: Any
 ) -> None:
     # alpha says 503 until a file appears; beta must not start before
-    gate = "type(status)\nstatus = 503\ndef watch():\n    global status\n    while not (home / 'open').exists(): time.sleep(0.01)\n    status = 200\nthreading.Thread(target=watch, daemon=True).start()"
+    gate = """
+        status = 503
+        def watch():
+            global status
+            while not (home / "open").exists():
+                time.sleep(0.01)
+            status = 200
+        threading.Thread(target=watch, daemon=True).start()
+    """
     running = supervise(make_service("alpha", gate), make_service("beta"))
-    await eventually(
-        lambda: words(home, "starts") == ["alpha"] and running.state.services[0].state == "starting"
-    )
-    for _ in range(20):
-        await eventually(lambda: True)
+    await eventually(lambda: len(words(home, "asked")) >= 5)
     assert words(home, "starts") == ["alpha"]
     (home.root / "open").touch()
     await running.until_ready()
@@ -97,8 +100,8 @@ async def test_failures_are_forgotten_once_it_ran_well(
 ) -> None:
     running = supervise(make_service("alpha"), patience=replace(quick, settled=0.0, tries=2))
     await running.until_ready()
+    seen = running.state.services[0]
     for restarts in range(1, 5):
-        seen = running.state.services[0]
         os.kill(seen.pid, signal.SIGKILL)
         await eventually(lambda n=restarts: seen.restarts == n and seen.state == "ready")
     await running.stop()
@@ -157,8 +160,8 @@ async def test_warnings_show_and_the_rest_stays_in_the_file(
     home: Home, make_service: Any, supervise: Any, eventually: Any
 ) -> None:
     lines = """
-        print('{"time":"2026-01-01T10:00:00.000+00:00","level":"info","event":"quiet"}', flush=True)
-        print('{"time":"2026-01-01T10:00:01.000+00:00","level":"warning","event":"loud","queue":7}', flush=True)
+        print('{"level":"info","event":"quiet"}', flush=True)
+        print('{"level":"warning","event":"loud","queue":7}', flush=True)
     """
     running = supervise(make_service("alpha", lines))
     await running.until_ready()
@@ -194,6 +197,6 @@ async def test_the_state_is_there_to_read(home: Home, make_service: Any, supervi
     assert state is not None
     assert state.phase == "ready"
     assert [each.state for each in state.services] == ["ready"]
-    assert Path(state.services[0].log).exists()
+    assert state.services[0].log == str(home.logs / "alpha.log")
     assert (home.run / "state.json").stat().st_mode & 0o077 == 0
     await running.stop()

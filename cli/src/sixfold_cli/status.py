@@ -44,9 +44,8 @@ class Found:
 
     def rows(self) -> list[tuple[str, ...]]:
         """One line of a table for each process."""
-        rows: list[tuple[str, ...]] = [
-            ("supervisor", "-", str(self.pid), _mb(self.memory), _clock(self.uptime), "-", "-")
-        ]
+        rows: list[tuple[str, ...]] = []
+        rows.append(("supervisor", "-", str(self.pid), _mb(self.memory), _clock(self.uptime), "-", "-"))
         for each in self.services:
             ports = " ".join(f"{name}:{port}" for name, port in each.state.ports.items())
             word = "yes" if each.ready else f"no ({each.reason or each.state.state})"
