@@ -14,7 +14,15 @@ from gateway.identity.principal import Principal
 from gateway.limits.headers import Headers, Standing, ratelimit_headers
 from gateway.limits.policy import LimitPolicy, Scope
 from servicekit.errors import Reason, SixfoldError
-from servicekit.limits import CONCURRENCY, Concurrency, Decision, Limiter, LimiterUnavailable, Rate
+from servicekit.limits import (
+    CONCURRENCY,
+    Concurrency,
+    Decision,
+    Limiter,
+    LimiterUnavailable,
+    MemoryLimiter,
+    Rate,
+)
 
 T = TypeVar("T")
 _PLACE_RETRY_SECONDS = 1.0
@@ -65,6 +73,8 @@ class Admission:
 
     def __init__(self, limiter: Limiter, config: LimitsConfig) -> None:
         self._limiter = limiter
+        self._instant = isinstance(limiter, MemoryLimiter)
+        """It never waits, so no cancellation can fall between asking and hearing: no task is needed."""
         self._policy = LimitPolicy(config)
         self._background: set[asyncio.Task[Any]] = set()
 
@@ -105,6 +115,8 @@ class Admission:
     async def _reserve(self, key: str, rates: tuple[Rate, ...], places: Concurrency | None) -> Decision:
         if not rates and places is None:
             return Decision(True, None, 0.0, {}, {}, None)
+        if self._instant:
+            return await self._limiter.reserve(key, rates, places)
         task = self._spawn(self._limiter.reserve(key, rates, places))
         try:
             return await asyncio.shield(task)
@@ -132,7 +144,10 @@ class Admission:
             )
             for each in held
         ]
-        await asyncio.shield(self._spawn(self._settle_all(changes)))
+        if self._instant:
+            await self._settle_all(changes)
+        else:
+            await asyncio.shield(self._spawn(self._settle_all(changes)))
 
     async def _settle_all(self, changes: Sequence[_Held]) -> None:
         for each in changes:

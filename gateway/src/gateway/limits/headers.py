@@ -38,8 +38,10 @@ def ratelimit_headers(standings: Iterable[Standing]) -> Headers:
 def duration(seconds: float) -> bytes:
     """`120ms`, `1s`, `1.5s`, `6m0s`, `1h0m0s`: rounded up, so that waiting that long is enough."""
     ms = -int(-seconds * 1000 // 1)
+    if ms <= 0:
+        return b"0s"
     if ms < 1000:
-        return b"%dms" % max(0, ms)
+        return b"%dms" % ms
     minutes, ms = divmod(ms, 60_000)
     rest = f"{ms / 1000:.3f}".rstrip("0").rstrip(".")
     hours, minutes = divmod(minutes, 60)
