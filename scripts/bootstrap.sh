@@ -2,7 +2,7 @@
 # Finds a Python this project runs on and hands over to scripts/install.py (arguments are passed on).
 # PYTHON=/path/to/python chooses the interpreter.
 set -eu
-cd "$(dirname "$0")/.."
+cd "${0%/*}/.."
 
 fail() { printf 'sixfold: %s\n' "$1" >&2; exit 1; }
 

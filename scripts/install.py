@@ -16,6 +16,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -252,7 +253,7 @@ def run(command: list[object], *, what: str, env: dict[str, str] | None = None) 
             for line in process.stdout:
                 output.append(line)
                 log.write(line)
-                if line.lstrip().startswith(("Downloading", "Resolved", "Prepared", "Installed", "Building")):
+                if worth_showing(line):
                     say("  " + line.strip())
         code = process.wait()
     except BaseException:
@@ -263,6 +264,13 @@ def run(command: list[object], *, what: str, env: dict[str, str] | None = None) 
         done.set()
     if code != 0:
         raise InstallError(explain(what, "".join(output)))
+
+
+def worth_showing(line: str) -> bool:
+    """The installer's milestones, and downloads that one notices (50 MiB and more)."""
+    size = re.search(r"\((\d+)\.\d+MiB\)", line)
+    milestone = line.startswith(("Resolved", "Prepared", "Installed"))
+    return milestone or "GiB)" in line or (size is not None and int(size[1]) >= 50)
 
 
 def _sign_of_life(done: threading.Event, what: str) -> None:

@@ -1,4 +1,4 @@
-"""The commands as people run them: output, JSON, exit codes. The gateway is a small server in this process."""
+"""The commands as people run them: output, JSON, exit codes. The gateway is a small server in here."""
 
 from __future__ import annotations
 
@@ -276,9 +276,8 @@ assert not heavy, heavy
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_for_each_shell(shell: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "sixfold_cli", "--show-completion", shell],
-        capture_output=True, text=True, check=False, env={"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"},
-    )  # fmt: skip
+    command = [sys.executable, "-m", "sixfold_cli", "--show-completion", shell]
+    named = {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=named)
     assert done.returncode == 0
     assert "sixfold" in done.stdout
