@@ -2,9 +2,10 @@
 
 usage: python -m benchmarks.common.load < plan.json > result.json
 
-The plan: {"host", "port", "path", "token", "connections", "bodies": [JSON text, …]}. Every connection is
-kept alive and sends the next body as soon as its last answer has ended. The result has one entry a
-request: seconds to the first content and to the end, content events, status, tokens the server counted.
+The plan: {"host", "port", "path", "token", "connections", "keep_alive", "bodies": [JSON text, …]}. Every
+connection sends the next body as soon as its last answer has ended; without "keep_alive" over a new
+connection, opened before the clock starts. The result has one entry a request: seconds to the first
+content and to the end, content events, status, tokens the server counted.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class Result:
 
 
 def run_load(
-    port: int, bodies: Sequence[str], *, connections: int, token: str, python: str = sys.executable
+    port: int, bodies: Sequence[str], *, connections: int, token: str, keep_alive: bool = True
 ) -> Result:
     """Sends the bodies from another process and waits for the last answer."""
     plan = {
@@ -65,10 +66,11 @@ def run_load(
         "path": "/v1/chat/completions",
         "token": token,
         "connections": connections,
+        "keep_alive": keep_alive,
         "bodies": list(bodies),
     }
     done = subprocess.run(
-        [python, "-m", "benchmarks.common.load"],
+        [sys.executable, "-m", "benchmarks.common.load"],
         input=json.dumps(plan).encode(),
         stdout=subprocess.PIPE,
         timeout=TIMEOUT * 2,
@@ -99,6 +101,9 @@ async def _main(plan: dict[str, Any]) -> dict[str, Any]:
                 if answer["status"] != 200:
                     sys.stderr.write(f"status {answer['status']}\n")
                     return
+                if queue and not plan["keep_alive"]:
+                    writer.close()
+                    reader, writer = await asyncio.open_connection(plan["host"], plan["port"], limit=LIMIT)
         finally:
             writer.close()
 

@@ -145,7 +145,8 @@ class LlamaSide:
         return side
 
     def run(self, clients: int, bodies: list[str], max_tokens: int) -> Result:
-        return run_load(self.port, bodies, connections=clients, token=self.token)
+        # It promises to keep connections alive, and closes them after a stream.
+        return run_load(self.port, bodies, connections=clients, token=self.token, keep_alive=False)
 
     def stop(self) -> None:
         self.process.stop(5)
