@@ -112,9 +112,9 @@ def test_only_the_gateway_and_grafana_are_published_and_on_loopback(compose: dic
     assert set(published) == {"gateway", "grafana"}
     for ports in published.values():
         assert all(port.startswith("127.0.0.1:") for port in ports)
-    assert all(s.get("network_mode") is None for s in compose["services"].values())
+    assert {s.get("network_mode", "none") for s in compose["services"].values()} == {"none"}
     assert compose["networks"]["back"]["internal"] is True
-    on_front = {name for name, s in compose["services"].items() if "front" in s["networks"]}
+    on_front = {name for name, s in compose["services"].items() if "front" in s.get("networks", [])}
     assert on_front == set(published)
 
 
