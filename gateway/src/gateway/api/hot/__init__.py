@@ -1,0 +1,1 @@
+"""The routes that carry tokens: raw ASGI, no framework."""

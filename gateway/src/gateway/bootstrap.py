@@ -1,0 +1,252 @@
+"""The only place that chooses implementations and wires them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
+
+from gateway.adapters.h2.channel import Channel
+from gateway.adapters.jwks import Jwks, JwksLimits, file_fetch, https_fetch
+from gateway.adapters.keys_store import KeysStore
+from gateway.adapters.model_client import GrpcModelClient
+from gateway.api.asgi import Handler, RootApp
+from gateway.api.hot.chat import chat_endpoint
+from gateway.api.hot.completions import completions_endpoint
+from gateway.api.hot.deps import HotDeps, HotLimits
+from gateway.api.hot.embeddings import EmbeddingEndpoint
+from gateway.api.hot.models import ModelsEndpoint
+from gateway.api.observe import Observer
+from gateway.api.rest.app import create_app
+from gateway.api.rest.deps import RestDeps
+from gateway.background import Background, watch_loop
+from gateway.caching.exact import ExactCache
+from gateway.config.file import DEFAULT_SERVICE, ConfigError, GatewayConfig
+from gateway.config.live import LiveConfig
+from gateway.identity.authenticator import Authenticator
+from gateway.identity.keyring import KeySource, StaticKeys, VerifyKey
+from gateway.identity.keys_service import KeysService
+from gateway.identity.seal import Seal
+from gateway.identity.snapshot import KeySnapshot, SnapshotLimits
+from gateway.identity.tokens import TokenVerifier
+from gateway.limits.admission import Admission
+from gateway.routing.catalogue import Catalogue
+from gateway.routing.router import Router
+from gateway.settings import GatewaySettings
+from servicekit.cache import open_cache
+from servicekit.errors import Reason, SixfoldError
+from servicekit.identity import ServiceIdentity, load_key
+from servicekit.lifecycle import Lifecycle
+from servicekit.limits import open_limiter
+from servicekit.rpc import Tls
+from servicekit.store import Store
+
+SERVICE = "gateway"
+Closer = Callable[[], Awaitable[None]]
+
+
+class Gateway:
+    """A wired gateway. `close` ends in reverse order what was begun."""
+
+    def __init__(self, app: RootApp, lifecycle: Lifecycle, closers: list[Closer]) -> None:
+        self.app = app
+        self.lifecycle = lifecycle
+        self._closers = closers
+
+    async def close(self) -> None:
+        """Ends background work and connections."""
+        for closer in reversed(self._closers):
+            await closer()
+
+
+async def bootstrap(settings: GatewaySettings, lifecycle: Lifecycle) -> Gateway:
+    """Makes every part and starts what runs in the background.
+
+    Raises SixfoldError or SystemExit with one line when something that must be there is not.
+    """
+    closers: list[Closer] = []
+    try:
+        return await _wire(settings, lifecycle, closers)
+    except BaseException:
+        for closer in reversed(closers):
+            await closer()
+        raise
+
+
+async def _wire(settings: GatewaySettings, lifecycle: Lifecycle, closers: list[Closer]) -> Gateway:
+    live = _live_config(settings)
+    service_key = load_key(settings.key_file)
+    identity = ServiceIdentity(SERVICE, service_key)
+    background = Background()
+    observer = Observer(log=settings.access_log, text=settings.log_format == "text")
+
+    async def flush() -> None:
+        observer.flush()
+
+    closers.append(flush)
+    authenticator, keys = await _identity(settings, service_key, lifecycle, closers)
+
+    limiter = open_limiter(
+        settings.limits, timeout=settings.limits_timeout_seconds, processes=settings.workers
+    )
+    closers.append(limiter.close)
+    admission = Admission(limiter, live.current.limits)
+
+    cache = ExactCache(
+        open_cache(settings.cache_url, max_bytes=settings.cache_bytes, timeout=settings.cache_timeout_seconds)
+    )
+    closers.append(cache.close)
+
+    catalogue = Catalogue(settings.catalogue_seconds)
+    router = Router(live.current, catalogue, time.monotonic)
+    services = _Services(settings, identity, catalogue, background)
+    services.use(live.current)
+    closers.append(services.close)
+    for listener in (router.use, lambda config: admission.update(config.limits), services.use):
+        live.on_change(listener)
+    lifecycle.depend("model-service", catalogue.check)
+    await catalogue.look()
+
+    hot = HotDeps(authenticator, admission, router, catalogue, cache, _hot_limits(settings))
+    rest = create_app(RestDeps(authenticator, keys, admission, lifecycle))
+    app = RootApp(
+        _hot_routes(hot),
+        rest,
+        lifecycle,
+        observer,
+        max_in_flight=settings.max_in_flight,
+        max_body=settings.max_body_bytes,
+        body_seconds=settings.body_seconds,
+    )
+    closers.append(background.close)
+    background.run("catalogue", catalogue.run())
+    background.run("config", live.watch())
+    background.run("gauges", watch_loop(router, live, app))
+    return Gateway(app, lifecycle, closers)
+
+
+def _live_config(settings: GatewaySettings) -> LiveConfig:
+    try:
+        return LiveConfig(settings.config_file)
+    except ConfigError as error:
+        raise SystemExit(f"{settings.config_file}: {error}") from None
+
+
+def _hot_limits(settings: GatewaySettings) -> HotLimits:
+    return HotLimits(
+        max_body=settings.max_body_bytes,
+        body_seconds=settings.body_seconds,
+        max_deadline=settings.max_deadline_seconds,
+        max_answer=settings.max_answer_bytes,
+        heartbeat=settings.heartbeat_seconds,
+        slow_reader=settings.slow_reader_seconds,
+    )
+
+
+def _hot_routes(deps: HotDeps) -> dict[str, tuple[str, Handler]]:
+    models = ModelsEndpoint(deps)
+    return {
+        "/v1/chat/completions": ("POST", chat_endpoint(deps)),
+        "/v1/completions": ("POST", completions_endpoint(deps)),
+        "/v1/embeddings": ("POST", EmbeddingEndpoint(deps)),
+        "/v1/models": ("GET", models.list),
+        "/v1/models/": ("GET", models.get),
+    }
+
+
+async def _identity(
+    settings: GatewaySettings, service_key: bytes, lifecycle: Lifecycle, closers: list[Closer]
+) -> tuple[Authenticator, KeysService]:
+    """Tokens and API keys."""
+    source = await _key_source(settings, lifecycle, closers)
+    store = await Store.open(settings.store, migrations="gateway:migrations", pool_size=settings.store_pool)
+    closers.append(store.close)
+    records = KeysStore(store)
+    snapshot = KeySnapshot(records, SnapshotLimits(refresh_seconds=settings.key_refresh_seconds))
+    await snapshot.start()
+    closers.append(snapshot.close)
+
+    async def check_keys() -> None:
+        snapshot.check()
+
+    lifecycle.depend("api-keys", check_keys)
+    verifier = TokenVerifier(
+        source,
+        issuer=settings.jwt_issuer,
+        audience=settings.jwt_audience,
+        max_lifetime=settings.jwt_max_lifetime_seconds,
+        clock_skew=settings.jwt_leeway_seconds,
+    )
+    return Authenticator(verifier, snapshot), KeysService(records, snapshot, Seal(service_key))
+
+
+async def _key_source(settings: GatewaySettings, lifecycle: Lifecycle, closers: list[Closer]) -> KeySource:
+    """The identity provider's keys where one is named, otherwise the local signing key. Never nothing."""
+    if settings.jwks_url is None and settings.jwks_file is None:
+        algorithms = set(settings.jwt_algorithms or ["HS256"])
+        if algorithms != {"HS256"}:
+            raise SystemExit(
+                "SIXFOLD_GATEWAY_JWT_ALGORITHMS names public-key algorithms: set SIXFOLD_GATEWAY_JWKS_URL or "
+                "SIXFOLD_GATEWAY_JWKS_FILE too."
+            )
+        return StaticKeys(VerifyKey(None, "HS256", load_key(settings.signing_key_file)))
+    named = frozenset(settings.jwt_algorithms or ["RS256", "ES256", "EdDSA"])
+    if "HS256" in named:
+        raise SystemExit("SIXFOLD_GATEWAY_JWT_ALGORITHMS: a key set never verifies HS256.")
+    try:
+        fetch = file_fetch(settings.jwks_file) if settings.jwks_file else https_fetch(settings.jwks_url or "")
+    except ValueError as error:
+        raise SystemExit(f"SIXFOLD_GATEWAY_JWKS_URL: {error}.") from None
+    jwks = Jwks(fetch, named, JwksLimits(refresh_seconds=settings.jwks_refresh_seconds))
+    await jwks.start()
+    closers.append(jwks.close)
+    lifecycle.depend("jwks", jwks.check)
+    return jwks
+
+
+class _Services:
+    """The connections to model services, kept in step with the configuration."""
+
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        identity: ServiceIdentity,
+        catalogue: Catalogue,
+        background: Background,
+    ) -> None:
+        self._default = settings.model_service
+        self._tls = Tls.from_settings(settings)
+        self._identity = identity
+        self._catalogue = catalogue
+        self._background = background
+        self._open: dict[str, tuple[str, GrpcModelClient]] = {}
+
+    def use(self, config: GatewayConfig) -> None:
+        """Opens what is new and closes what is gone; what stays keeps its connection."""
+        wanted = config.services or {DEFAULT_SERVICE: self._default}
+        before, self._open = self._open, {}
+        for name, address in wanted.items():
+            held = before.get(name)
+            if held is not None and held[0] == address:
+                self._open[name] = before.pop(name)
+            else:
+                client = GrpcModelClient(Channel(address, tls=self._tls), self._identity)
+                self._open[name] = (address, client)
+        self._catalogue.use({name: client for name, (_, client) in self._open.items()})
+        for _, client in before.values():
+            self._background.run("close", client.close())
+
+    async def close(self) -> None:
+        """Ends every connection."""
+        for _, client in self._open.values():
+            await client.close()
+
+
+def check_settings(settings: GatewaySettings) -> None:
+    """Refuses what cannot work. Raises SixfoldError whose message names the way out."""
+    if settings.workers > 1 and urlsplit(settings.limits).scheme == "memory":
+        raise SixfoldError(
+            Reason.INVALID_REQUEST,
+            "several workers cannot count requests together in memory. Set SIXFOLD_CACHE_URL or "
+            "SIXFOLD_GATEWAY_LIMITS_URL to redis://host:6379/0, or SIXFOLD_GATEWAY_WORKERS to 1.",
+        )

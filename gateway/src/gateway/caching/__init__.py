@@ -1,0 +1,1 @@
+"""Answers that were given before, kept by tenant, model version and normalised request."""

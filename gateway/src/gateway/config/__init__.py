@@ -1,0 +1,1 @@
+"""The one readable file of the gateway, and its live reload."""

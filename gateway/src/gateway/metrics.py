@@ -1,0 +1,138 @@
+"""Every instrument of the gateway. Labels are bounded: routes, targets, reasons, never ids or tenants."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from servicekit.metrics import SECONDS
+
+TOKENS = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576)
+"""Bucket bounds for numbers of tokens."""
+_PER_TOKEN = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.2, 0.5, 1)
+
+HTTP_REQUESTS = Counter(
+    "sixfold_gateway_http_requests_total",
+    "Requests, by matched path, method, HTTP status and error code (empty when there was none).",
+    ("path", "method", "status", "code"),
+)
+HTTP_IN_FLIGHT = Gauge(
+    "sixfold_gateway_http_in_flight", "Requests that are being served.", multiprocess_mode="livesum"
+)
+HTTP_DURATION = Histogram(
+    "sixfold_gateway_http_duration_seconds",
+    "From the request's head to the last byte of its answer, in seconds.",
+    ("path",),
+    buckets=SECONDS,
+)
+SERVER_DURATION = Histogram(
+    "gen_ai_server_request_duration_seconds",
+    "From a request for tokens or vectors to its end (gen_ai.server.request.duration).",
+    ("gen_ai_operation_name", "gen_ai_response_model", "error_type"),
+    buckets=SECONDS,
+)
+FIRST_TOKEN = Histogram(
+    "gen_ai_server_time_to_first_token_seconds",
+    "From a request to the first piece of its answer (gen_ai.server.time_to_first_token).",
+    ("gen_ai_operation_name", "gen_ai_response_model"),
+    buckets=SECONDS,
+)
+PER_TOKEN = Histogram(
+    "gen_ai_server_time_per_output_token_seconds",
+    "Between two tokens after the first (gen_ai.server.time_per_output_token).",
+    ("gen_ai_operation_name", "gen_ai_response_model"),
+    buckets=_PER_TOKEN,
+)
+CLIENT_DURATION = Histogram(
+    "gen_ai_client_operation_duration_seconds",
+    "The call to the model service that gave the answer (gen_ai.client.operation.duration).",
+    ("gen_ai_operation_name", "gen_ai_response_model"),
+    buckets=SECONDS,
+)
+TOKEN_USAGE = Histogram(
+    "gen_ai_client_token_usage",
+    "Tokens a request, by type input or output (gen_ai.client.token.usage).",
+    ("gen_ai_operation_name", "gen_ai_response_model", "gen_ai_token_type"),
+    buckets=TOKENS,
+)
+CACHE = Counter(
+    "sixfold_gateway_cache_requests_total",
+    "Requests by what the cache did: hit, miss, bypass, joined.",
+    ("result",),
+)
+CACHE_ERRORS = Counter("sixfold_gateway_cache_errors_total", "Cache calls that failed and were passed by.")
+ATTEMPTS = Counter(
+    "sixfold_gateway_route_attempts_total",
+    "Attempts at a target, by outcome: ok or a reason.",
+    ("target", "outcome"),
+)
+RETRIES_REFUSED = Counter(
+    "sixfold_gateway_route_retries_refused_total", "Further attempts that the retry budget refused."
+)
+BREAKER = Gauge(
+    "sixfold_gateway_breaker_state",
+    "A target's breaker: 0 closed, 1 half open, 2 open.",
+    ("target",),
+    multiprocess_mode="max",
+)
+TARGET_IN_FLIGHT = Gauge(
+    "sixfold_gateway_target_in_flight",
+    "Calls that run at a target.",
+    ("target",),
+    multiprocess_mode="livesum",
+)
+CONFIG_STALE = Gauge(
+    "sixfold_gateway_config_stale",
+    "1 while gateway.yaml on disk is broken and an older one is in force.",
+    multiprocess_mode="max",
+)
+LOOP_LAG = Gauge(
+    "sixfold_gateway_event_loop_lag_seconds",
+    "How late the event loop last was for a timer.",
+    multiprocess_mode="max",
+)
+SLOW_READERS = Counter("sixfold_gateway_slow_readers_total", "Streams cut because nobody read them.")
+DISCONNECTS = Counter("sixfold_gateway_disconnects_total", "Requests whose client left before the end.")
+
+
+@lru_cache(maxsize=1024)
+def _attempts(target: str, outcome: str) -> Counter:
+    return ATTEMPTS.labels(target, outcome)
+
+
+def attempt(target: str, outcome: str) -> None:
+    """Counts one attempt at a target."""
+    _attempts(target, outcome).inc()
+
+
+class Operation:
+    """The instruments of one operation and model, looked up once."""
+
+    __slots__ = ("_client", "_first", "_input", "_output", "_per_token", "_server")
+
+    def __init__(self, operation: str, model: str) -> None:
+        self._first = FIRST_TOKEN.labels(operation, model)
+        self._per_token = PER_TOKEN.labels(operation, model)
+        self._server = SERVER_DURATION.labels(operation, model, "")
+        self._client = CLIENT_DURATION.labels(operation, model)
+        self._input = TOKEN_USAGE.labels(operation, model, "input")
+        self._output = TOKEN_USAGE.labels(operation, model, "output")
+
+    def done(self, *, total: float, first: float | None, called: float, prompt: int, completion: int) -> None:
+        """Takes in a complete answer; seconds and tokens."""
+        self._server.observe(total)
+        self._client.observe(called)
+        self._input.observe(prompt)
+        if completion:
+            self._output.observe(completion)
+        if first is not None:
+            self._first.observe(first)
+            if completion > 1:
+                self._per_token.observe((total - first) / (completion - 1))
+
+
+@lru_cache(maxsize=512)
+def operation(name: str, model: str) -> Operation:
+    """The instruments of `name` ("chat", "text_completion", "embeddings") on `model`."""
+    return Operation(name, model)

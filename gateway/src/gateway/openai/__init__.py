@@ -1,0 +1,1 @@
+"""The wire format of OpenAI: requests parsed and checked, answers written. No web, no proto."""
