@@ -1,6 +1,8 @@
 """The engine called directly: the same IR, the same scheduler, no service around it.
 
-usage: python -m benchmarks.generation.direct MODEL_FOLDER '{"max_num_seqs": 16, …}'
+usage: python -m benchmarks.generation.direct MODEL_FOLDER OPTIONS
+
+OPTIONS is the JSON that the model service gives its own engine process.
 
 Reads one JSON plan a line from standard input, {"clients", "bodies", "max_tokens"}; writes one JSON result
 a line, shaped like the client's of `benchmarks.common.load`. Ends with its input.
@@ -19,11 +21,15 @@ import openvino_genai as ov
 class Direct:
     """A closed loop of `clients` requests over one continuous-batching pipeline."""
 
-    def __init__(self, folder: str, scheduler: dict[str, Any]) -> None:
+    def __init__(self, folder: str, options: dict[str, Any]) -> None:
         config = ov.SchedulerConfig()
-        for name, value in scheduler.items():
-            setattr(config, name, value)
-        self._pipeline = ov.ContinuousBatchingPipeline(folder, config, "CPU", {})
+        config.num_kv_blocks = options["kv_blocks"]
+        config.enable_prefix_caching = options["prefix_caching"]
+        config.max_num_seqs = options["max_running"]
+        config.max_num_batched_tokens = options["max_batched_tokens"]
+        self._pipeline = ov.ContinuousBatchingPipeline(
+            folder, config, options["device"], options["properties"]
+        )
         self._tokenizer = self._pipeline.get_tokenizer()
         self._serial = 0
 

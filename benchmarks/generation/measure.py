@@ -20,6 +20,7 @@ from benchmarks.generation.sides import (
     prepared_home,
     text_model,
 )
+from model_service.adapters.openvino.options import OpenVinoOptions
 
 CLIENTS = {1: 3, 4: 8, 16: 16}
 """Clients to requests a round."""
@@ -63,9 +64,7 @@ def measure(*, quick: bool) -> dict[str, Any]:
 
 def scheduler(entry: dict[str, Any]) -> dict[str, Any]:
     """What the model service gives the engine for this entry, so that both run the same scheduler."""
-    from model_service.adapters.openvino.options import scheduler_settings
-
-    return dict(scheduler_settings(entry.get("options") or {}))
+    return OpenVinoOptions.parse(entry.get("options") or {}).for_worker()
 
 
 def bodies(label: str, count: int, max_tokens: int) -> list[str]:
