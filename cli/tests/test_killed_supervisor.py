@@ -14,9 +14,8 @@ import psutil
 import pytest
 
 from sixfold_cli.home import Home
-from sixfold_cli.orphans import sweep
+from sixfold_cli.orphans import end_marked
 from sixfold_cli.services import Service
-from sixfold_cli.state import ServiceState, State
 
 _SUPERVISE = """
 import asyncio, os, sys
@@ -86,15 +85,19 @@ def test_sigterm_ends_both(home: Home, make_service: Any, processes_of: Processe
 
 def test_the_sweep_takes_only_what_carries_this_home(home: Home, tmp_path: Path) -> None:
     sleep = [sys.executable, "-S", "-c", "import time; time.sleep(600)"]
-    ours = subprocess.Popen(sleep, env={**os.environ, "SIXFOLD_HOME": str(home.root)}, start_new_session=True)
-    other = subprocess.Popen(sleep, env={**os.environ, "SIXFOLD_HOME": str(tmp_path)}, start_new_session=True)
+
+    def start(**names: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(sleep, env={**os.environ, **names}, start_new_session=True)
+
+    root = str(home.root)
+    ours = start(SIXFOLD_HOME=root, SIXFOLD_SUPERVISED="gateway")
+    others = [start(SIXFOLD_HOME=root), start(SIXFOLD_HOME=str(tmp_path), SIXFOLD_SUPERVISED="gateway")]
     try:
-        services = [ServiceState("alpha", pid=ours.pid), ServiceState("beta", pid=other.pid)]
-        State("ready", 1, "", str(home.root), services=services).write(home)
-        assert sweep(home) == [ours.pid]
+        assert end_marked(root, "model-service") == []
+        assert end_marked(root) == [ours.pid]
         assert ours.wait() == -signal.SIGKILL
-        assert other.poll() is None
+        assert [process.poll() for process in others] == [None, None]
     finally:
-        for process in (ours, other):
+        for process in (ours, *others):
             process.kill()
             process.wait()

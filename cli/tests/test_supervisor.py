@@ -133,6 +133,25 @@ async def test_one_that_ignores_sigterm_is_killed_with_its_children(
     assert "killed" in running.output.getvalue()
 
 
+async def test_workers_in_sessions_of_their_own_end_with_a_killed_service(
+    home: Home, make_service: Any, supervise: Any, eventually: Any, processes_of: Callable[[Home], list[Any]]
+) -> None:
+    forks = """
+        import subprocess
+        wait = [sys.executable, "-S", "-c", "import time; time.sleep(600)"]
+        subprocess.Popen(wait, start_new_session=True)
+    """
+    running = supervise(make_service("alpha", forks))
+    await running.until_ready()
+    seen = running.state.services[0]
+    before = {process.pid for process in processes_of(home)}
+    os.kill(seen.pid, signal.SIGKILL)
+    await eventually(lambda: seen.state == "ready" and seen.pid not in before)
+    assert before.isdisjoint(process.pid for process in processes_of(home))
+    await running.stop()
+    assert processes_of(home) == []
+
+
 async def test_asked_twice_it_does_not_wait(
     home: Home, make_service: Any, supervise: Any, quick: Patience, eventually: Any
 ) -> None:

@@ -9,7 +9,7 @@ import time
 from sixfold_cli import lock
 from sixfold_cli.errors import CliError, Exit
 from sixfold_cli.home import Home
-from sixfold_cli.orphans import sweep
+from sixfold_cli.orphans import end_marked
 
 
 def stop(home: Home, timeout: float, *, now: bool) -> bool:
@@ -35,5 +35,5 @@ def stop(home: Home, timeout: float, *, now: bool) -> bool:
         raise CliError(
             f"process {pid} is not yours to stop.", reason="NOT_YOURS", code=Exit.REFUSED
         ) from None
-    sweep(home)
+    end_marked(str(home.root))
     return True

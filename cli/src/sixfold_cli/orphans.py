@@ -1,28 +1,28 @@
-"""Ends what a supervisor that was killed may have left behind."""
+"""Finds processes by the mark that services get from their supervisor and hand on to what they start."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 
-from sixfold_cli.home import Home
-from sixfold_cli.state import read_state
+MARK = "SIXFOLD_SUPERVISED"
+"""Environment variable: the name of the service that a process belongs to."""
 
 
-def sweep(home: Home) -> list[int]:
-    """Kills processes of the last run's groups that still carry this home; their ids.
+def end_marked(home: str, name: str | None = None) -> list[int]:
+    """Kills the processes of one service of a home, or of all its services; their process ids.
 
-    On Linux the kernel already ended the services themselves; this is for what they started, and for
-    other systems. A process id that was given anew is safe: it does not carry this home in that group.
+    Only for services whose own process is gone: this is for workers in sessions of their own, and for
+    what a killed supervisor left behind on systems that do not end children with their parent.
     """
     import psutil
 
-    state = read_state(home)
-    groups = {service.pid for service in state.services if service.pid} if state else set()
     killed = []
-    for process in psutil.process_iter() if groups else ():
+    for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
-            if os.getpgid(process.pid) in groups and process.environ().get("SIXFOLD_HOME") == str(home.root):
+            mark = process.environ()
+            ours = mark.get("SIXFOLD_HOME") == home and (mark.get(MARK) == name if name else MARK in mark)
+            if ours and process.pid != os.getpid() and process.status() != psutil.STATUS_ZOMBIE:
                 process.kill()
                 killed.append(process.pid)
     return killed

@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from sixfold_cli.orphans import MARK, end_marked
+
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None  # loaded before any fork
 
@@ -35,6 +37,7 @@ class Child:
     terminal or dead can then never block a service.
     """
 
+    # `env` names the home, by which (and by `name`) its descendants are found.
     def __init__(self, name: str, command: Sequence[str], env: Mapping[str, str], log: Path) -> None:
         self.name = name
         self.log = log
@@ -44,7 +47,7 @@ class Child:
         self.log_start = 0
         """Where in the log the last start's lines begin, in bytes."""
         self._command = list(command)
-        self._env = dict(env)
+        self._env = {**env, MARK: name}
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -87,6 +90,7 @@ class Child:
             os.killpg(self._process.pid, signal.SIGKILL)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=5)
+        end_marked(self._env["SIXFOLD_HOME"], self.name)
 
     def last_lines(self, count: int = 12) -> list[str]:
         """The end of what it wrote since its last start."""

@@ -29,7 +29,7 @@ class Patience:
 
     start: float = 180.0
     """From a start to ready."""
-    drain: float = 25.0
+    drain: float = 28.0
     """From SIGTERM to SIGKILL, a service."""
     settled: float = 10.0
     """Ready for so long, a service counts as healthy and its failures are forgotten."""

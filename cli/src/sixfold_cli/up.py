@@ -18,12 +18,12 @@ from sixfold_cli.credentials import ensure_secrets, ensure_token
 from sixfold_cli.errors import CliError
 from sixfold_cli.home import Home
 from sixfold_cli.logfile import Tail, rotate
-from sixfold_cli.orphans import sweep
+from sixfold_cli.orphans import end_marked
 from sixfold_cli.ports import require_free
 from sixfold_cli.prepare import are_prepared, prepare
 from sixfold_cli.services import local_services
 from sixfold_cli.state import State, read_state
-from sixfold_cli.supervisor import Supervisor
+from sixfold_cli.supervisor import Patience, Supervisor
 
 
 def address() -> tuple[str, int, str]:
@@ -36,12 +36,20 @@ def address() -> tuple[str, int, str]:
     return host, int(text), f"http://{shown}:{text}"
 
 
+def _drain_seconds() -> float:
+    """What services themselves take for their limit; what is no number they refuse in their own words."""
+    try:
+        return max(0.0, float(os.environ.get("SIXFOLD_DRAIN_SECONDS") or 20))
+    except ValueError:
+        return 20.0
+
+
 def foreground(home: Home, console: Console, on_ready: Callable[[State], None]) -> None:
     """Runs until it is stopped. CliError, also written into the state, when it cannot start or go on."""
     host, port, url = address()
     home.create()
     with lock.hold(home):
-        for pid in sweep(home):
+        for pid in end_marked(str(home.root)):
             console.step(f"ended process {pid}, left by an earlier run")
         state = State("preparing", os.getpid(), url, str(home.root))
         state.write(home)
@@ -54,7 +62,7 @@ def foreground(home: Home, console: Console, on_ready: Callable[[State], None]) 
             if not are_prepared(home):
                 prepare(home, console)
             services = local_services(home, host, port, os.environ)
-            supervisor = Supervisor(home, services, state, console)
+            supervisor = Supervisor(home, services, state, console, Patience(drain=_drain_seconds() + 8))
             asyncio.run(supervisor.run(lambda: on_ready(state)))
         except CliError as error:
             state.phase, state.message, state.hint = "failed", error.message, error.hint
