@@ -49,6 +49,8 @@ class OpsServer:
             log_config=None,
             access_log=False,
             lifespan="off",
+            interface="asgi3",
+            proxy_headers=False,
             limit_concurrency=32,
             timeout_keep_alive=5,
             timeout_graceful_shutdown=1,
