@@ -1,0 +1,1 @@
+"""Engines and their vendors. Only bootstrap chooses among them."""
