@@ -289,7 +289,7 @@ CAUSES = {
         "empty the cache first: .venv/bin/uv cache clean."
     ),
     "dns error|error sending request|failed to fetch|connection refused|newconnectionerror|name resolution|"
-    "operation timed out|read timed out|failed to resolve|proxyerror": (
+    "operation timed out|read timed out|failed to resolve|proxyerror|from versions: none": (
         "the package index cannot be reached while {what}. Check the network or proxy (HTTPS_PROXY), or name "
         "your own index (PIP_INDEX_URL, PIP_FIND_LINKS), and run again."
     ),
