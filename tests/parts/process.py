@@ -10,12 +10,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 _PR_SET_PDEATHSIG = 1
+_SPAWNER = ThreadPoolExecutor(1, thread_name_prefix="spawner")
+"""Starts every server: to the kernel, a child's parent is a thread, and this one lasts as long as the run."""
 
 
 class PartFailed(Exception):
@@ -64,19 +67,7 @@ class Process:
         """Returns when `ready` says so. Raises PartFailed."""
         if self.running():
             return
-        with self.log.open("ab") as log:
-            self._child = subprocess.Popen(
-                self.args,
-                env={**os.environ, **self.env},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                user=self.user,
-                group=self.user,
-                extra_groups=[] if self.user is not None else None,
-                preexec_fn=self._end_with_parent,
-            )
+        self._child = _SPAWNER.submit(self._spawn).result()
         until = time.monotonic() + self.start_seconds
         while not self.ready():
             if not self.running() or time.monotonic() > until:
@@ -117,6 +108,21 @@ class Process:
         if self._child is not None:
             with suppress(ProcessLookupError):
                 os.killpg(self._child.pid, number)
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        with self.log.open("ab") as log:
+            return subprocess.Popen(
+                self.args,
+                env={**os.environ, **self.env},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                user=self.user,
+                group=self.user,
+                extra_groups=[] if self.user is not None else None,
+                preexec_fn=self._end_with_parent,
+            )
 
     def _end_with_parent(self) -> None:
         """Runs in the child: a test run that is killed leaves no server behind."""
