@@ -284,7 +284,7 @@ CAUSES = {
         "the disk is full while {what}. Free about 8 GB and run again."
     ),
     "hash mismatch|do not match the hashes|failed to extract|invalid zip|badzipfile|checksum|unexpected eof|"
-    "failed to unzip|incompleteread|connection broken|unexpected end of file": (
+    "failed to unzip|incompleteread|protocolerror|unexpected end of file": (
         "a download broke while {what}. Run again, what is complete is kept; if it breaks at the same place, "
         "empty the cache first: .venv/bin/uv cache clean."
     ),

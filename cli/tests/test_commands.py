@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -237,6 +238,15 @@ def test_logs_merge_by_time_and_choose_by_level(run: Run, home: Home) -> None:
     assert "one" not in run("logs", "--level", "warning")[1]
     assert json.loads(run("logs", "gateway", "-n", "1", "--json")[1])["event"] == "three"
     assert run("logs", "nobody")[0] == 1
+
+
+def test_shared_options_stand_before_the_command_too(run: Run, gateway: Double, tmp_path: Path) -> None:
+    code, out, _ = run("--json", "status")
+    assert json.loads(out)["running"] is False
+    code, out, _ = run("--json", "--url", gateway.url, "keys", "list")
+    assert (code, json.loads(out)) == (0, {})
+    code, out, _ = run("--json", "--home", str(tmp_path / "other"), "status")
+    assert json.loads(out)["home"] == str(tmp_path / "other")
 
 
 def test_wrong_usage_is_exit_code_two_and_json_where_asked(run: Run) -> None:

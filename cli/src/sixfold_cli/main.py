@@ -11,7 +11,7 @@ import typer
 
 from sixfold_cli.commands import access, run, talk
 from sixfold_cli.errors import CliError, Exit
-from sixfold_cli.options import JsonOption, print_json
+from sixfold_cli.options import HomeOption, JsonOption, UrlOption, print_json
 
 _EPILOG = """\b
 Exit codes: 0 done; 1 failed; 2 wrong usage; 3 nothing runs or answers;
@@ -35,6 +35,20 @@ app = typer.Typer(
 )
 
 
+@app.callback()
+def for_all(
+    ctx: typer.Context, home: HomeOption = None, url: UrlOption = None, json: JsonOption = False
+) -> None:
+    """Start Sixfold on this machine, and talk to it."""
+    given = {"home": home, "url": url, "json": json or None}
+    said = {name: value for name, value in given.items() if value is not None}
+    # the same as if each command had been given it
+    ctx.default_map = {
+        **dict.fromkeys(COMMANDS, said),
+        "keys": dict.fromkeys(("create", "list", "delete"), said),
+    }
+
+
 def version(json: JsonOption = False) -> None:
     """Print the version."""
     number = installed_version("sixfold-cli")
@@ -48,6 +62,7 @@ for command in (run.up, run.down, run.status, run.logs, talk.ask, talk.models, a
     app.command()(command)
 app.add_typer(access.keys, name="keys")
 app.command()(version)
+COMMANDS = ("up", "down", "status", "logs", "ask", "models", "token", "version")
 
 
 def main() -> int:

@@ -69,6 +69,7 @@ class Found:
                 "name": each.state.name, "state": each.state.state, "ready": each.ready,
                 "reason": each.reason,
                 "pid": each.state.pid, "memory_bytes": each.memory, "uptime_seconds": round(each.uptime, 1),
+                "ops": f"http://{_host(each.state)}:{each.state.ready_port}",
                 "restarts": each.state.restarts, "ports": each.state.ports, "log": each.state.log,
             }
             for each in self.services
@@ -86,9 +87,8 @@ def take(home: Home) -> Found:
     pid, state = lock.holder(home), read_state(home)
     if pid is None or state is None or state.pid != pid:
         message = state.message if state and pid is None and state.phase == "failed" else ""
-        return Found(
-            running=pid is not None, phase="starting" if pid else "stopped", message=message, pid=pid
-        )
+        phase = "starting" if pid else "stopped"
+        return Found(running=pid is not None, phase=phase, message=message, home=str(home.root), pid=pid)
     answers = asyncio.run(_ask(state.services))
     services = [
         ServiceFound(each, ok, why, _memory(each.pid), time.time() - each.started_at if each.pid else 0.0)
@@ -121,6 +121,10 @@ def _memory(pid: int | None, *, alone: bool = False) -> int:
         return sum(int(each.memory_info().rss) for each in family)
     except psutil.Error:
         return 0
+
+
+def _host(state: ServiceState) -> str:
+    return f"[{state.ready_host}]" if ":" in state.ready_host else state.ready_host
 
 
 def _mb(size: int) -> str:
