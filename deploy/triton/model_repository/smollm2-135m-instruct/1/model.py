@@ -196,7 +196,11 @@ class TritonPythonModel:
         """Step the engine while there is work; sleep without work; end on `finalize`."""
         running = {}
         next_check = 0.0
+        told = 0
         while True:
+            if len(running) != told:
+                told = len(running)
+                self._metrics[1].set(told)
             try:
                 while True:
                     answer = self._arrivals.get(block=not running and not self._closing)
@@ -206,7 +210,6 @@ class TritonPythonModel:
                 pass
             if self._closing:
                 break
-            self._metrics[1].set(len(running))
             if time.monotonic() >= next_check:
                 self._drop_cancelled(running)
                 next_check = time.monotonic() + self._check_period
@@ -279,7 +282,7 @@ class TritonPythonModel:
             answer.logprobs.extend(logprobs)
         if not done and not answer.streaming:
             return
-        # Decoding from a little before the last whole text keeps pieces that depend on their neighbours right.
+        # Decoding from a little before the unsent tokens keeps pieces right that depend on their neighbours.
         before = self._tokenizer.decode(answer.ids[answer.sent : len(answer.ids) - answer.pending])
         text = self._tokenizer.decode(answer.ids[answer.sent :])
         if text.endswith(_HOLD) and not done:

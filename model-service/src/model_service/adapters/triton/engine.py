@@ -1,0 +1,249 @@
+"""The engine for `triton://` URLs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import replace
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import grpc
+from pydantic import Field
+
+from model_service.adapters.remote.options import RemoteOptions, known_of, read_options
+from model_service.adapters.remote.prompts import Prompts
+from model_service.adapters.remote.slots import Slots
+from model_service.adapters.triton import failures
+from model_service.adapters.triton.address import Address
+from model_service.adapters.triton.answer import Answer
+from model_service.adapters.triton.request import build, capabilities, check, unsupported
+from model_service.adapters.triton.server import ModelServer, Served
+from model_service.adapters.triton.stream import Cancels, stream_responses
+from model_service.engines.types import Card, Event, Generation, Load
+from model_service.models.config import ConfigError
+from servicekit.errors import Reason, SixfoldError
+
+_UNLOAD_SECONDS = 20.0
+
+
+class TritonOptions(RemoteOptions):
+    """Options of a model behind Triton."""
+
+    tokenizer: Path | None = Field(
+        None, description="Folder with tokenizer.json and the chat template; without it, prompts only."
+    )
+    max_tokens: int = Field(
+        512, ge=1, description="Tokens of an answer where neither caller nor context say."
+    )
+    load: bool = Field(True, description="Load the model through the repository API where it is not loaded.")
+    unload: bool | None = Field(
+        None,
+        description="Unload it on close. Unset: if this process loaded it. False where services share it.",
+    )
+    load_timeout: float = Field(300.0, gt=0, le=3600, description="Seconds that loading may take.")
+    ca_file: Path | None = Field(None, description="PEM of the authority to trust, for tritons://.")
+    cert_file: Path | None = Field(None, description="PEM of this client's certificate chain.")
+    key_file: Path | None = Field(None, description="PEM of this client's key.")
+
+    def credentials(self) -> grpc.ChannelCredentials:
+        """Raises ConfigError when a file cannot be read."""
+        files = (self.ca_file, self.key_file, self.cert_file)
+        try:
+            ca, key, chain = (file.read_bytes() if file else None for file in files)
+        except OSError as error:
+            raise ConfigError(f"{error.filename} cannot be read.") from None
+        return grpc.ssl_channel_credentials(root_certificates=ca, private_key=key, certificate_chain=chain)
+
+
+class TritonEngine:
+    """A text engine whose model runs in a Triton Inference Server."""
+
+    def __init__(self, name: str, url: str, options: dict[str, Any]) -> None:
+        self._name = name
+        self._options = read_options(TritonOptions, name, options)
+        self._address = Address.parse(url)
+        self._profile = self._address.profile
+        credentials = self._options.credentials() if self._address.tls else None
+        self._server = ModelServer(self._address, credentials)
+        self._slots = Slots(self._options.max_running, self._options.max_waiting)
+        self._prompts: Prompts | None = None
+        self._served: Served | None = None
+        self._context = self._options.context_tokens
+        self._loaded_here = False
+        self._bringing_back: asyncio.Task[None] | None = None
+        self._cancels = Cancels(self._options.connect_timeout)
+
+    async def start(self) -> Card:
+        """Load the model where the server has not, and describe it."""
+        if self._options.tokenizer is not None and self._prompts is None:
+            try:
+                self._prompts = await asyncio.to_thread(Prompts, self._options.tokenizer)
+            except Exception as error:  # the tokenizers library raises bare exceptions
+                raise SixfoldError(
+                    Reason.ENGINE_UNAVAILABLE, "The model's tokenizer folder cannot be read."
+                ) from error
+        await self._server.wait_reachable(self._options.connect_timeout)
+        await self._ensure_loaded()
+        self._served = await self._server.describe()
+        return self._card(self._served)
+
+    async def generate(self, request: Generation) -> AsyncGenerator[Event, None]:
+        """Deltas as they come, then one Usage."""
+        arrived = monotonic()
+        served = self._served
+        if served is None:
+            raise failures.not_loaded()
+        check(request, self._profile)
+        prompt, prompt_tokens = await self._prompt(request)
+        max_tokens = self._max_tokens(request, prompt_tokens)
+        message = build(
+            request,
+            self._profile,
+            served,
+            model=self._address.model,
+            version=self._address.version,
+            prompt=prompt,
+            max_tokens=max_tokens,
+        )
+        await self._slots.take(request.deadline - (monotonic() - arrived))
+        started = monotonic()
+        whole = False
+        try:
+            answer = Answer(
+                request.stop,
+                max_tokens=max_tokens,
+                cumulative=self._profile.cumulative or served.cumulative,
+                prompt_tokens=prompt_tokens,
+            )
+            first = 0.0
+            async with aclosing(self._stream(message, request.deadline - (started - arrived))) as responses:
+                async for response in responses:
+                    delta = answer.add(response)
+                    first = first or monotonic()
+                    if delta is not None:
+                        yield delta
+                    if answer.complete:
+                        break
+            whole = True
+            yield answer.end()
+            usage = answer.usage(self._prompts.count if self._prompts else None)
+            usage.queue_seconds = started - arrived
+            usage.ttft_seconds = (first or monotonic()) - arrived
+            yield usage
+        finally:
+            self._slots.give(monotonic() - started if whole else None)
+
+    async def health(self) -> None:
+        """Raises ENGINE_UNAVAILABLE when the server is away, or its model, which is then loaded again."""
+        if self._served is None:
+            raise failures.not_loaded()
+        if not await self._server.is_ready(self._options.connect_timeout):
+            self._bring_back()
+            raise failures.not_loaded()
+
+    def load(self) -> Load:
+        return self._slots.load()
+
+    async def close(self) -> None:
+        """End what runs, unload the model where that is ours to do, and close the connection."""
+        served, self._served = self._served, None
+        if self._bringing_back is not None:
+            self._bringing_back.cancel()
+            await asyncio.gather(self._bringing_back, return_exceptions=True)
+        await self._cancels.close()
+        unload = self._loaded_here if self._options.unload is None else self._options.unload
+        if served is not None and unload:
+            with contextlib.suppress(SixfoldError):  # a server that is gone holds no model
+                await self._unload()
+        self._loaded_here = False
+        await self._server.close()
+
+    async def _stream(self, message: Any, seconds: float) -> AsyncGenerator[Any, None]:
+        """The responses; a server that has lost its model, having been restarted perhaps, is given it again."""
+        ended = False
+        try:
+            async with aclosing(stream_responses(self._server.stub, message, seconds)) as responses:
+                async for response in responses:
+                    yield response
+            ended = True
+        except SixfoldError as failure:
+            if self._served is None:  # closed while it ran
+                raise failures.not_there() from failure
+            if failure.reason in (Reason.ENGINE_UNAVAILABLE, Reason.STREAM_INTERRUPTED):
+                self._bring_back()
+            raise
+        finally:
+            if not ended and self._served is not None:
+                self._cancels.send(self._server.stub, message, self._profile, self._served)
+
+    def _bring_back(self) -> None:
+        if self._served is None or not self._options.load:
+            return
+        if self._bringing_back is None or self._bringing_back.done():
+            self._bringing_back = asyncio.create_task(self._reload())
+
+    async def _reload(self) -> None:
+        with contextlib.suppress(SixfoldError):  # the next request or health check tries again
+            await self._server.wait_reachable(self._options.connect_timeout)
+            await self._ensure_loaded()
+
+    async def _ensure_loaded(self) -> None:
+        if await self._server.is_ready():
+            return
+        if not self._options.load:
+            raise failures.not_loaded()
+        await self._server.load(self._options.load_timeout)
+        self._loaded_here = True
+
+    async def _unload(self) -> None:
+        await self._server.unload()
+        until = monotonic() + _UNLOAD_SECONDS
+        while await self._server.is_ready() and monotonic() < until:  # noqa: ASYNC110 - Triton sends no word
+            await asyncio.sleep(0.05)
+
+    async def _prompt(self, request: Generation) -> tuple[str, int]:
+        """The prompt as text, and its tokens (0 when there is nothing to count with)."""
+        if request.messages is None:
+            text = request.prompt or ""
+        elif self._prompts is None or not self._prompts.can_chat:
+            raise unsupported("messages")
+        else:
+            text = self._prompts.render(request.messages, request.tools, request.extra)
+        if not text:
+            raise SixfoldError(Reason.INVALID_REQUEST, "The prompt is empty.", param="prompt")
+        if self._prompts is None:
+            return text, 0
+        # Long texts take milliseconds: other streams must not wait for them.
+        long = len(text) > 20_000
+        return text, await asyncio.to_thread(self._prompts.count, text) if long else self._prompts.count(text)
+
+    def _max_tokens(self, request: Generation, prompt_tokens: int) -> int:
+        """Tokens the answer may take. Raises CONTEXT_LENGTH_EXCEEDED."""
+        if request.max_tokens is not None and request.max_tokens < 1:
+            raise SixfoldError(Reason.INVALID_REQUEST, "max_tokens must be at least 1.", param="max_tokens")
+        if not self._context or not prompt_tokens:
+            return request.max_tokens or self._options.max_tokens
+        needed = prompt_tokens + (request.max_tokens or 1)
+        if needed > self._context:
+            raise failures.too_long(needed, self._context)
+        return request.max_tokens or self._context - prompt_tokens
+
+    def _card(self, served: Served) -> Card:
+        known = known_of(self._options.tokenizer)
+        if not self._context:
+            counted = self._prompts.context_tokens if self._prompts else 0
+            self._context = known.context_tokens if known else counted
+        card = self._options.card(
+            self._name,
+            "tritons" if self._address.tls else "triton",
+            version=served.digest,
+            capabilities=capabilities(
+                self._profile, served, chat=bool(self._prompts and self._prompts.can_chat)
+            ),
+            known=known,
+        )
+        return replace(card, context_tokens=self._context)
