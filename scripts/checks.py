@@ -47,9 +47,12 @@ def checks() -> Mapping[str, Sequence[Command]]:
 
 
 def shell_scripts() -> list[str]:
-    return [
-        str(path.relative_to(ROOT)) for path in (*sorted(ROOT.glob("scripts/*.sh")), ROOT / ".ci" / "run")
+    found = [
+        path
+        for folder in ("scripts", "benchmarks", "deploy")
+        for path in sorted(ROOT.glob(f"{folder}/**/*.sh"))
     ]
+    return [str(path.relative_to(ROOT)) for path in (*found, ROOT / ".ci" / "run")]
 
 
 def pytest(*paths: str) -> Command:

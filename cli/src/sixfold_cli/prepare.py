@@ -64,7 +64,7 @@ def _show(tail: Tail, console: Console) -> None:
     for line in tail.lines():
         for part in for_people(line):
             if part.strip():
-                console.service("prepare", part.strip())
+                console.service("prepare", part.strip().removeprefix("prepare "))
 
 
 def _on_stop(act: Callable[[int], None]) -> Callable[[], None]:
