@@ -37,7 +37,10 @@ def checks() -> Mapping[str, Sequence[Command]]:
             [str(BIN / "ruff"), "format", "--check", "--quiet", "."],
         ],
         "shell": [[str(BIN / "shellcheck"), *shell_scripts()]],
-        "types": [mypy(*(part for name in packages for part in ("-p", name))), mypy("scripts")],
+        "types": [
+            mypy(*(part for name in packages for part in ("-p", name))),
+            ["env", "MYPYPATH=tests", *mypy("scripts", "benchmarks", "tests/parts")],
+        ],
         "layers": [[str(BIN / "lint-imports"), "--no-cache"]],
         "settings": [[PYTHON, "scripts/settings_page.py", "--check"]],
         "alone": [["bash", "scripts/alone.sh"]],

@@ -31,8 +31,8 @@ class Patience:
     """From a start to ready."""
     drain: float = 28.0
     """From SIGTERM to SIGKILL, a service."""
-    settled: float = 10.0
-    """Ready for so long, a service counts as healthy and its failures are forgotten."""
+    settled: float = 2.0
+    """Ready for so long, a service counts as healthy: its failures are forgotten."""
     first_delay: float = 0.2
     longest_delay: float = 10.0
     tries: int = 5
