@@ -6,23 +6,24 @@ service (`aud`). The receiving service takes the tenant from here and from nowhe
 
 from __future__ import annotations
 
-import stat
 import time
 import uuid
 from collections import OrderedDict
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import jwt
 
 from servicekit.errors import Reason, SixfoldError
+from servicekit.service_keys import Keys, SharedKey, load_key, load_key_pairs
+
+__all__ = ["NO_TENANT", "Caller", "ServiceIdentity", "current_caller", "load_key"]
 
 ISSUER = "sixfold"
 NO_TENANT = "~"
 """The tenant of calls that a service makes on nobody's behalf. No person's token can name it."""
-_ALGORITHM = "HS256"
 _LEEWAY = 5.0
 """Seconds that two machines' clocks may differ."""
 _CACHED = 4096
@@ -61,19 +62,41 @@ def set_caller(caller: Caller) -> None:
     _caller.set(caller)
 
 
-class ServiceIdentity:
-    """Makes this service's tokens and checks those of others, with one key that all services share."""
+class _KeySettings(Protocol):
+    @property
+    def key_file(self) -> Path: ...
+    @property
+    def service_private_key_file(self) -> Path | None: ...
+    @property
+    def service_public_keys_file(self) -> Path | None: ...
 
-    def __init__(self, service: str, key: bytes, *, ttl: float = 60) -> None:
-        if len(key) < 32:
-            raise ValueError("a service key has at least 32 bytes")
+
+class ServiceIdentity:
+    """Makes this service's tokens and checks those of others.
+
+    `key` is the one that all services share, or each service's own pair.
+    """
+
+    def __init__(self, service: str, key: bytes | Keys, *, ttl: float = 60) -> None:
         if not 1 <= ttl <= 60:
             raise ValueError("a service token lives 1 to 60 seconds")
         self.service = service
-        self._key = key
+        self._keys = SharedKey(key) if isinstance(key, bytes) else key
         self._ttl = ttl
         self._made: OrderedDict[tuple[str, str, str], tuple[float, str]] = OrderedDict()
         self._seen: OrderedDict[str, tuple[float, Caller]] = OrderedDict()
+
+    @classmethod
+    def from_settings(cls, service: str, settings: _KeySettings) -> ServiceIdentity:
+        """With key pairs where both their files are named, with the shared key otherwise."""
+        private, public = settings.service_private_key_file, settings.service_public_keys_file
+        if private is None and public is None:
+            return cls(service, load_key(settings.key_file))
+        if private is None or public is None:
+            raise SystemExit(
+                "set both SIXFOLD_SERVICE_PRIVATE_KEY_FILE and SIXFOLD_SERVICE_PUBLIC_KEYS_FILE, or neither."
+            )
+        return cls(service, load_key_pairs(service, private, public))
 
     def token(self, audience: str, tenant: str, subject: str = "") -> str:
         """A token for one other service. The same one is given out until half its life is over.
@@ -97,7 +120,9 @@ class ServiceIdentity:
             "exp": int(now + self._ttl),
             "jti": uuid.uuid4().hex,
         }
-        token = jwt.encode(claims, self._key, algorithm=_ALGORITHM)
+        key, kid = self._keys.signing()
+        headers = {"kid": kid} if kid else None
+        token = jwt.encode(claims, key, algorithm=self._keys.algorithm, headers=headers)
         _remember(self._made, name, (now + self._ttl / 2, token))
         return token
 
@@ -119,10 +144,11 @@ class ServiceIdentity:
 
     def _check(self, token: str) -> tuple[float, Caller]:
         try:
+            key, signer = self._keys.verifying(token)
             claims = jwt.decode(
                 token,
-                self._key,
-                algorithms=[_ALGORITHM],
+                key,
+                algorithms=[self._keys.algorithm],
                 audience=self.service,
                 issuer=ISSUER,
                 leeway=_LEEWAY,
@@ -136,31 +162,11 @@ class ServiceIdentity:
         issued, expires = claims["iat"], claims["exp"]
         if not (isinstance(tenant, str) and tenant and isinstance(subject, str) and service):
             raise _invalid()
+        if signer is not None and signer != service:  # one service in another's name
+            raise _invalid()
         if expires - issued > 60:  # a token that was meant to live on is no service token
             raise _invalid()
         return float(expires), Caller(service, tenant, subject)
-
-
-def load_key(path: Path) -> bytes:
-    """Reads a key of 64 hex characters. Exits with one line if it is missing, short or not private."""
-    try:
-        mode = path.stat().st_mode
-        text = path.read_text("ascii").strip()
-    except FileNotFoundError:
-        raise SystemExit(
-            f"{path}: no such key file. `sixfold up` makes one, or write 64 hex characters there, mode 0600."
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise SystemExit(f"{path}: cannot read the key file ({type(error).__name__}).") from None
-    if stat.S_IMODE(mode) & 0o077:
-        raise SystemExit(f"{path}: others can read this key file. Run: chmod 600 {path}")
-    try:
-        key = bytes.fromhex(text)
-    except ValueError:
-        raise SystemExit(f"{path}: a key is 64 hex characters.") from None
-    if len(key) < 32:
-        raise SystemExit(f"{path}: the key is too short, it needs 64 hex characters.")
-    return key
 
 
 def _remember(kept: OrderedDict[K, V], key: K, value: V) -> None:

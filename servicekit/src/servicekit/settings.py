@@ -62,6 +62,17 @@ class ServiceSettings(BaseSettings):
         description="Key with which services sign tokens to one another: 64 hex characters, mode 0600. "
         "Default: `$SIXFOLD_HOME/secrets/service.key`.",
     )
+    service_private_key_file: Path | None = Field(
+        None,
+        validation_alias="SIXFOLD_SERVICE_PRIVATE_KEY_FILE",
+        description="This service's own Ed25519 key, PEM, mode 0600. With the next one set, it replaces the "
+        "shared key.",
+    )
+    service_public_keys_file: Path | None = Field(
+        None,
+        validation_alias="SIXFOLD_SERVICE_PUBLIC_KEYS_FILE",
+        description="Public keys of all services: a JWKS whose `kid` are service names.",
+    )
     tls_ca: Path | None = Field(
         None,
         validation_alias="SIXFOLD_TLS_CA",
