@@ -4,18 +4,28 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Header, Path, Query, Response
+from fastapi import APIRouter, Depends, Header, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.api.rest.deps import Caller, Deps
 from gateway.identity.api_keys import ApiKey
 from gateway.identity.keys_service import KeyRequest
-from gateway.identity.principal import KeyLimits
+from gateway.identity.principal import KeyLimits, Principal, require
+from gateway.identity.roles import KEYS_WRITE
 
 router = APIRouter(prefix="/v1/keys", tags=["API keys"])
 KeyId = Annotated[
     str, Path(pattern=r"^[0-9a-f]{12}$", description="12 hex digits, as in `sk-sixfold-<id>-…`.")
 ]
+
+
+async def keys_manager(caller: Caller) -> Principal:
+    """Refuses others before their body is looked at. The service asks again."""
+    require(caller, KEYS_WRITE)
+    return caller
+
+
+Manager = Annotated[Principal, Depends(keys_manager)]
 
 
 class Limits(BaseModel):
@@ -87,7 +97,7 @@ class DeletedKey(BaseModel):
 @router.post("", status_code=201, summary="Make an API key")
 async def create_key(
     body: CreateKey,
-    caller: Caller,
+    caller: Manager,
     deps: Deps,
     response: Response,
     idempotency_key: Annotated[
@@ -115,7 +125,7 @@ async def create_key(
 
 @router.get("", summary="List the tenant's API keys")
 async def list_keys(
-    caller: Caller,
+    caller: Manager,
     deps: Deps,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     after: Annotated[str | None, Query(pattern=r"^[0-9a-f]{12}$")] = None,
@@ -127,12 +137,12 @@ async def list_keys(
 
 
 @router.get("/{key_id}", summary="Show an API key")
-async def get_key(key_id: KeyId, caller: Caller, deps: Deps) -> Key:
+async def get_key(key_id: KeyId, caller: Manager, deps: Deps) -> Key:
     return _shown(await deps.keys.get(caller, key_id), deps)
 
 
 @router.delete("/{key_id}", summary="Revoke an API key")
-async def delete_key(key_id: KeyId, caller: Caller, deps: Deps) -> DeletedKey:
+async def delete_key(key_id: KeyId, caller: Manager, deps: Deps) -> DeletedKey:
     return DeletedKey(id=(await deps.keys.revoke(caller, key_id)).id)
 
 
