@@ -1,6 +1,6 @@
 # Sixfold. `make` alone prints this help. Needs Python 3.11 or newer, make and git.
 .DEFAULT_GOAL := help
-.PHONY: help run install install-dev test lint format types layers unit bench lock proto clean
+.PHONY: help run install install-dev test lint format types layers unit bench alone docs lock proto clean
 
 help: ## Print this help
 	@echo "Sixfold: models behind one door, on this machine or on a cluster."
@@ -34,11 +34,17 @@ types: install-dev ## Check types, strictly
 layers: install-dev ## Prove who imports whom
 	@.venv/bin/python scripts/checks.py layers
 
+alone: install-dev ## Install each member by itself and import all of it
+	@.venv/bin/python scripts/checks.py alone
+
 unit: install-dev ## Run the quick tests beside each member
 	@.venv/bin/python scripts/checks.py unit
 
 bench: install-dev ## Measure beside peers, and keep the table in docs/benchmarks.md
 	@./benchmarks/run.sh
+
+docs: install-dev ## Write docs/settings.md from the code
+	@.venv/bin/python scripts/settings_page.py
 
 lock: install-dev ## Resolve constraints.txt anew
 	@./scripts/lock.sh

@@ -179,25 +179,28 @@ def test_the_owners_token_is_not_sent_to_another_host(run: Run, monkeypatch: pyt
 
 
 def test_models_are_a_table(run: Run, gateway: Double) -> None:
-    card = {"id": "smol", "object": "model", "created": 1, "owned_by": "sixfold", "context_tokens": 8192}
-    gateway.answer({"object": "list", "data": [card]})
+    card = {"id": "smol", "created": 1, "owned_by": "sixfold", "context_tokens": 8192, "ready": True}
+    gateway.answer(
+        {"object": "list", "data": [card, {**card, "id": "default", "root": "smol"}, {"id": "bare"}]}
+    )
     code, out, _ = run("models", "--url", gateway.url)
     assert code == 0
-    assert out.splitlines()[1].split() == ["smol", "context_tokens", "8192"]
+    rows = [line.split() for line in out.splitlines()[1:]]
+    assert rows[0] == ["smol", "-", "-", "8192", "-", "yes"]
+    assert rows[1][:2] == ["default", "smol"]
+    assert rows[2] == ["bare", "-", "-", "-", "-", "-"]
 
 
 def test_keys_over_the_gateway(run: Run, gateway: Double) -> None:
-    gateway.answer({"id": "abc", "key": "sk-sixfold-abc-secret"})
-    assert run("keys", "create", "site", "--scopes", "chat:write", "--expires", "30d", "--url", gateway.url)[
-        :2
-    ] == (
-        0,
-        "sk-sixfold-abc-secret\n",
-    )
-    assert gateway.asked[-1][3] == {"name": "site", "scopes": ["chat:write"], "expires_in": 30 * 86_400}
-    gateway.answer(
-        {"data": [{"id": "abc", "name": "site", "scopes": ["chat:write"], "expires_at": 1_800_000_000}]}
-    )
+    gateway.answer({"id": "abc", "key": "sk-sixfold-abc-secret"}, 201)
+    options = ("--scopes", "chat:write", "--expires", "30d", "--url", gateway.url)
+    assert run("keys", "create", "site", *options)[:2] == (0, "sk-sixfold-abc-secret\n")
+    asked = {"name": "site", "scopes": ["chat:write"], "expires_in_seconds": 30 * 86_400}
+    assert gateway.asked[-1][3] == asked
+    run("keys", "create", "--name", "ci", "--url", gateway.url)
+    assert gateway.asked[-1][3] == {"name": "ci", "expires_in_seconds": 90 * 86_400}
+    kept = {"id": "abc", "name": "site", "scopes": ["chat:write"], "expires_at": 1_800_000_000}
+    gateway.answer({"data": [kept], "has_more": False})
     assert "abc" in run("keys", "list", "--url", gateway.url)[1]
     gateway.answer(b"", 204)
     assert run("keys", "delete", "abc", "--url", gateway.url)[0] == 0
@@ -244,7 +247,7 @@ def test_shared_options_stand_before_the_command_too(run: Run, gateway: Double, 
     code, out, _ = run("--json", "status")
     assert json.loads(out)["running"] is False
     code, out, _ = run("--json", "--url", gateway.url, "keys", "list")
-    assert (code, json.loads(out)) == (0, {})
+    assert (code, json.loads(out)["data"]) == (0, [])
     code, out, _ = run("--json", "--home", str(tmp_path / "other"), "status")
     assert json.loads(out)["home"] == str(tmp_path / "other")
 

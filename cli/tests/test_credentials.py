@@ -119,7 +119,7 @@ def test_durations(text: str, seconds: int) -> None:
     assert parse_duration(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "0d", "-1d", "1.5h", "9999999d", "d", "1w", "1d1h"])
+@pytest.mark.parametrize("text", ["", "0d", "-1d", "1.5h", "9999999d", "367d", "d", "1w", "1d1h"])
 def test_no_durations(text: str) -> None:
     with pytest.raises(CliError):
         parse_duration(text)

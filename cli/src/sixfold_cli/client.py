@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -31,9 +31,11 @@ class Api:
     token: str
     timeout: float = 30.0
 
-    def call(self, method: str, path: str, body: object = None) -> Any:
+    def call(
+        self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
+    ) -> Any:
         """The JSON that the gateway answers (None for no content). CliError for everything else."""
-        with self._open(method, path, body, self.timeout) as answer:
+        with self._open(method, path, body, self.timeout, headers) as answer:
             answer.read()
             if not answer.content:
                 return None
@@ -53,10 +55,12 @@ class Api:
             yield answer.headers, _events(answer)
 
     @contextmanager
-    def _open(self, method: str, path: str, body: object, timeout: float) -> Iterator[httpx.Response]:
+    def _open(
+        self, method: str, path: str, body: object, timeout: float, more: Mapping[str, str] | None = None
+    ) -> Iterator[httpx.Response]:
         import httpx
 
-        headers = {"authorization": f"Bearer {self.token}", "user-agent": "sixfold-cli"}
+        headers = {"authorization": f"Bearer {self.token}", "user-agent": "sixfold-cli", **(more or {})}
         limits = httpx.Timeout(timeout, connect=5.0)
         proxies = urlsplit(self.url).hostname not in _LOOPBACK
         try:

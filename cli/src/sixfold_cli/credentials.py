@@ -17,6 +17,7 @@ ISSUER = "sixfold"
 AUDIENCE = "sixfold-gateway"
 ROLES = ("admin", "member", "viewer")
 FIRST_TENANT = "default"
+LONGEST_SECONDS = 366 * 86_400
 FIRST_TOKEN_SECONDS = 90 * 86_400
 RENEW_BEFORE_SECONDS = 30 * 86_400
 _TENANT = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
@@ -130,13 +131,13 @@ def _seconds_left(path: Path, key: bytes) -> float:
 
 
 def parse_duration(text: str) -> int:
-    """Seconds in "90d", "12h", "30m", "45s" or "3600"; at most ten years."""
+    """Seconds in "90d", "12h", "30m", "45s" or "3600"; at most 366 days, which is all a gateway takes."""
     match = re.fullmatch(r"([1-9][0-9]{0,8})([smhd]?)", text.strip())
     seconds = int(match[1]) * _UNITS[match[2] or "s"] if match else 0
-    if not 0 < seconds <= 3_650 * 86_400:
+    if not 0 < seconds <= LONGEST_SECONDS:
         raise CliError(
             f"'{text}' is no length of time.",
-            "Say 90d, 12h, 30m or 45s.",
+            "Say 90d, 12h, 30m or 45s; at most 366d.",
             reason="BAD_DURATION",
             code=Exit.USAGE,
         )

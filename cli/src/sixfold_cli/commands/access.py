@@ -41,10 +41,11 @@ def token(
 
 @keys.command("create")
 def create(
-    name: Annotated[str, typer.Argument(help="What the key is for.")],
+    name: Annotated[str, typer.Argument(help="What the key is for.")] = "",
+    named: Annotated[str | None, typer.Option("--name", help="The same.")] = None,
     scopes: Annotated[
-        str, typer.Option(help="What it may do, with commas.")
-    ] = "models:read,chat:write,embeddings:write",
+        str | None, typer.Option(help="What it may do, with commas; else what a member may.")
+    ] = None,
     expires: Annotated[str, typer.Option(help="How long it lives: 90d, 12h.")] = "90d",
     home: HomeOption = None,
     url: UrlOption = None,
@@ -53,14 +54,17 @@ def create(
     """Make a key. It is shown this once; only its hash is kept.
 
     \b
-    sixfold keys create website --scopes chat:write --expires 30d
+    sixfold keys create website --scopes chat:write,models:read --expires 30d
     """
+    from uuid import uuid4
+
     from sixfold_cli.client import connect
     from sixfold_cli.credentials import parse_duration
 
-    wanted = [scope.strip() for scope in scopes.split(",") if scope.strip()]
-    body = {"name": name, "scopes": wanted, "expires_in": parse_duration(expires)}
-    made = connect(find_home(home), url).call("POST", "/v1/keys", body)
+    body: dict[str, Any] = {"name": named or name, "expires_in_seconds": parse_duration(expires)}
+    if scopes is not None:
+        body["scopes"] = [scope.strip() for scope in scopes.split(",") if scope.strip()]
+    made = connect(find_home(home), url).call("POST", "/v1/keys", body, {"idempotency-key": uuid4().hex})
     if json:
         print_json(made)
     else:
@@ -72,20 +76,22 @@ def list_keys(home: HomeOption = None, url: UrlOption = None, json: JsonOption =
     """List the tenant's keys, without their secrets."""
     from sixfold_cli.client import connect
 
-    found = connect(find_home(home), url).call("GET", "/v1/keys")
+    api = connect(find_home(home), url)
+    found: list[dict[str, Any]] = []
+    page = api.call("GET", "/v1/keys?limit=100")
+    found += page.get("data", [])
+    while page.get("has_more"):
+        page = api.call("GET", f"/v1/keys?limit=100&after={page['last_id']}")
+        found += page.get("data", [])
     if json:
-        print_json(found)
+        print_json({"object": "list", "data": found})
         return
     rows = [
-        (
-            str(each.get("id", "")),
-            str(each.get("name", "")),
-            ",".join(each.get("scopes", [])),
-            _date(each, "expires_at"),
-        )
-        for each in found.get("data", [])
-    ]
-    print_table(("ID", "NAME", "SCOPES", "EXPIRES"), rows)
+        (str(each["id"]), str(each.get("name", "")), str(each.get("status", "")), _date(each, "expires_at"),
+         ",".join(each.get("scopes", [])))
+        for each in found
+    ]  # fmt: skip
+    print_table(("ID", "NAME", "STATUS", "EXPIRES", "SCOPES"), rows)
 
 
 @keys.command("delete")
@@ -95,7 +101,7 @@ def delete(
     url: UrlOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Delete a key; it stops working."""
+    """Revoke a key: it stops working."""
     from urllib.parse import quote
 
     from sixfold_cli.client import connect

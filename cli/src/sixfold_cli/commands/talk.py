@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -49,25 +49,21 @@ def models(home: HomeOption = None, url: UrlOption = None, json: JsonOption = Fa
     if json:
         print_json(found)
         return
-    rows = [(str(each.get("id", "")), _about(each)) for each in found.get("data", [])]
-    print_table(("MODEL", "ABOUT"), rows)
+    rows = [_row(each) for each in found.get("data", [])]
+    print_table(("MODEL", "IS", "CAN", "CONTEXT", "ENGINE", "READY"), rows)
 
 
-def _about(model: dict[str, object]) -> str:
-    """The card's facts that fit on a line, whatever the server gives."""
-    hidden = {"id", "object", "created", "owned_by"}
-    facts = []
-    for name, value in model.items():
-        if name in hidden or value in (None, "", [], {}):
-            continue
-        if isinstance(value, dict):
-            facts += [
-                f"{key} {_flat(inner)}" for key, inner in value.items() if isinstance(inner, str | int | list)
-            ]
-        else:
-            facts.append(f"{name} {_flat(value)}")
-    return ", ".join(facts)[:160]
-
-
-def _flat(value: object) -> str:
-    return "/".join(str(each) for each in value) if isinstance(value, list) else str(value)
+def _row(model: dict[str, Any]) -> tuple[str, ...]:
+    """A model's facts; other servers than ours give fewer."""
+    name, root = str(model.get("id", "")), str(model.get("root") or "")
+    ready = {True: "yes", False: "no", None: "-"}[model.get("ready")]
+    known = root if root and root != name else ", ".join(model.get("targets", []))
+    can = ",".join(model.get("capabilities", []))
+    return (
+        name,
+        known or "-",
+        can or "-",
+        str(model.get("context_tokens") or "-"),
+        str(model.get("engine") or "-"),
+        ready,
+    )
