@@ -44,10 +44,11 @@ def postgres_server() -> Iterator[Postgres]:
 @pytest.fixture
 def postgres_url(postgres_server: Postgres) -> Iterator[str]:
     """A new, empty database."""
-    yield postgres_server.new_database()
+    url = postgres_server.new_database()
+    yield url
     postgres_server.resume()
     postgres_server.start()
-    postgres_server.drop_databases()
+    postgres_server.drop_database(url)
 
 
 @pytest.fixture(scope="session")

@@ -39,16 +39,17 @@ class Postgres:
         self._folder = folder
         self._databases: list[str] = []
 
-    def new_database(self) -> str:
-        """URL of a new, empty database."""
+    def new_database(self, template: str = "template1") -> str:
+        """URL of a new database: empty, or a copy of the database that the URL `template` names."""
         name = f"sixfold_test_{secrets.token_hex(6)}"
-        self.sql(f'CREATE DATABASE "{name}"')
+        self.sql(f'CREATE DATABASE "{name}" TEMPLATE "{template.rpartition("/")[2]}"')
         self._databases.append(name)
         return urlunsplit(urlsplit(self.admin_url)._replace(path=f"/{name}"))
 
-    def drop_databases(self) -> None:
-        while self._databases:
-            self.sql(f'DROP DATABASE IF EXISTS "{self._databases.pop()}" WITH (FORCE)')
+    def drop_database(self, url: str) -> None:
+        name = url.rpartition("/")[2]
+        self._databases.remove(name)
+        self.sql(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
     def sql(self, statement: str) -> None:
         """Runs one statement as the administrator; tests may have a running loop of their own."""
@@ -85,7 +86,8 @@ class Postgres:
     def remove(self) -> None:
         self.resume()
         if self._process is None:
-            self.drop_databases()
+            for name in list(self._databases):
+                self.drop_database(name)
         else:
             self._process.stop()
         if self._folder is not None:

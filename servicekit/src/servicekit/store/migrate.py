@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -72,7 +73,8 @@ def _upgrade(connection: Connection, config: Config) -> None:
 @contextmanager
 def _file_lock(database: Path, seconds: float) -> Iterator[None]:
     """One process at a time for this database file. The kernel lets go when the process ends."""
-    with database.with_name(database.name + ".lock").open("w") as lock:
+    path = database.with_name(database.name + ".lock")
+    with open(path, "w", opener=lambda name, flags: os.open(name, flags, 0o600)) as lock:
         until = time.monotonic() + seconds
         while True:
             try:

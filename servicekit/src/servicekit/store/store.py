@@ -7,12 +7,13 @@ from contextlib import asynccontextmanager, contextmanager
 
 import structlog
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from servicekit.errors import Reason, SixfoldError
 from servicekit.store import engines
+from servicekit.store.outages import is_outage
 from servicekit.store.revisions import bring_up, locate
 
 _log = structlog.get_logger("servicekit.store")
@@ -40,7 +41,8 @@ class Store:
         parsed = engines.parse(url)
         found = locate(migrations)
         if parsed.get_backend_name() == "sqlite":
-            engines.create_sqlite_file(engines.sqlite_path(parsed))
+            with _outages():
+                engines.create_sqlite_file(engines.sqlite_path(parsed))
         store = cls(engines.create(parsed, pool_size=pool_size, timeout=timeout))
         try:
             with _outages():
@@ -52,7 +54,11 @@ class Store:
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction that may write: committed at the end of the block, rolled back by any exception."""
+        """A transaction that may write: committed at the end of the block, rolled back by any exception.
+
+        Nothing but statements belongs into the block: a file or a network call that fails there would
+        pass for an outage of the database, and holds its locks meanwhile.
+        """
         with _outages():
             async with self._engine.begin() as connection:
                 yield connection
@@ -76,25 +82,15 @@ class Store:
 
 @contextmanager
 def _outages() -> Iterator[None]:
-    """Outages become SixfoldError(SERVICE_UNAVAILABLE), their text goes to the log."""
+    """Outages become SixfoldError(SERVICE_UNAVAILABLE); the caller's own mistakes stay what they are."""
     try:
         yield
-    except (OperationalError, InterfaceError, PoolTimeout, OSError, TimeoutError) as error:
+    except (PoolTimeout, OSError, TimeoutError) as error:
         raise _unavailable(error) from error
     except DBAPIError as error:
-        if error.connection_invalidated or _is_outage(error):
+        if is_outage(error):
             raise _unavailable(error) from error
         raise
-
-
-_OUTAGES = frozenset({"55P03", "57014", "25P03"})
-"""PostgreSQL's lock_not_available, query_canceled (by a timeout) and idle transaction ended."""
-
-
-def _is_outage(error: DBAPIError) -> bool:
-    """Class 08 is connections, 53 resources, 57P shutdowns."""
-    state = str(getattr(error.orig, "sqlstate", None) or "")
-    return state in _OUTAGES or state.startswith(("08", "53", "57P"))
 
 
 def _unavailable(error: BaseException) -> SixfoldError:
