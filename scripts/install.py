@@ -80,7 +80,7 @@ def main() -> int:
 def install(*, dev: bool, force: bool) -> None:
     stamp = read_stamp()
     dev = dev or bool(stamp.get("dev"))  # an environment that tests were run in keeps what they need
-    wanted = {"hash": fingerprint(), "path": str(VENV), "dev": dev}
+    wanted = {"hash": fingerprint(), "path": str(VENV), "python": chosen_python(stamp), "dev": dev}
     if not force and stamp == wanted and PYTHON.exists():
         return
     LOG.write_text("")
@@ -108,7 +108,7 @@ def read_stamp() -> dict[str, object]:
 
 def fingerprint() -> str:
     """A hash over everything that decides what gets installed."""
-    digest = hashlib.sha256(repr((WEIGHTS, sys.version_info[:2])).encode())
+    digest = hashlib.sha256(repr(WEIGHTS).encode())
     for path in (
         ROOT / "constraints.txt",
         ROOT / "pyproject.toml",
@@ -118,8 +118,15 @@ def fingerprint() -> str:
     return digest.hexdigest()
 
 
+def chosen_python(stamp: dict[str, object]) -> object:
+    """The version that .venv should have: the one it has, unless PYTHON names another."""
+    mine = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    return mine if os.environ.get("PYTHON") else stamp.get("python", mine)
+
+
 def make_venv(stamp: dict[str, object]) -> None:
     moved = bool(stamp) and stamp.get("path") != str(VENV)
+    moved |= bool(stamp) and stamp.get("python") != chosen_python(stamp)
     check = "import pip, sys; sys.exit(sys.version_info < (3, 11))"
     probe = [str(PYTHON), "-c", check]
     if (
