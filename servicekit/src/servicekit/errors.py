@@ -7,10 +7,8 @@ exception never leaves a process: edges answer `Reason.INTERNAL` and log the res
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import NamedTuple
-
-import grpc
 
 
 class Reason(StrEnum):
@@ -47,18 +45,40 @@ class Reason(StrEnum):
     INTERNAL = "INTERNAL"
 
 
+class Code(IntEnum):
+    """gRPC's status codes by their numbers, for those who do not otherwise need gRPC's 15 MB."""
+
+    OK = 0
+    CANCELLED = 1
+    UNKNOWN = 2
+    INVALID_ARGUMENT = 3
+    DEADLINE_EXCEEDED = 4
+    NOT_FOUND = 5
+    ALREADY_EXISTS = 6
+    PERMISSION_DENIED = 7
+    RESOURCE_EXHAUSTED = 8
+    FAILED_PRECONDITION = 9
+    ABORTED = 10
+    OUT_OF_RANGE = 11
+    UNIMPLEMENTED = 12
+    INTERNAL = 13
+    UNAVAILABLE = 14
+    DATA_LOSS = 15
+    UNAUTHENTICATED = 16
+
+
 class Status(NamedTuple):
     """What one reason looks like at each edge."""
 
     http: int
-    grpc: grpc.StatusCode
+    grpc: Code
     openai_type: str
     """The `type` of OpenAI's error body."""
     retryable: bool
     """Whether the same request may succeed later, or elsewhere, without any change."""
 
 
-_C = grpc.StatusCode
+_C = Code
 
 TABLE: Mapping[Reason, Status] = {
     Reason.INVALID_JSON: Status(400, _C.INVALID_ARGUMENT, "invalid_request_error", False),

@@ -15,7 +15,7 @@ from google.rpc.status_pb2 import Status
 from servicekit.errors import Reason, SixfoldError
 from servicekit.logs import configure_logs
 from servicekit.rpc import from_proto_error, from_rpc_error, to_proto_error
-from servicekit.rpc.status import DETAILS
+from servicekit.rpc.details import DETAILS
 from sixfold.model.v1 import generation_pb2, model_service_pb2_grpc
 from sixfold.model.v1 import model_service_pb2 as pb
 
@@ -62,7 +62,7 @@ async def test_every_reason_crosses_with_all_its_facts(serve: Any) -> None:
                 )
             )
             error = from_rpc_error(raised)
-            assert raised.code() is error.status.grpc
+            assert raised.code().value[0] == error.status.grpc
             assert (error.reason, error.message, error.param) == (reason, "In words.", "messages[2]")
             assert (error.retry_after, error.metadata) == (1.25, {"limit": "7"})
 

@@ -1,4 +1,4 @@
-"""SixfoldError to gRPC status and back, with AIP-193 details, and to the error message inside streams."""
+"""gRPC's own objects to SixfoldError and back."""
 
 from __future__ import annotations
 
@@ -6,126 +6,22 @@ from typing import Any
 
 import grpc
 import grpc.aio
-from google.protobuf.duration_pb2 import Duration
-from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
-from google.rpc.status_pb2 import Status
 
-from servicekit.errors import Reason, SixfoldError
-from sixfold.common.v1.error_pb2 import Error
+from servicekit.errors import SixfoldError
+from servicekit.rpc.details import DETAILS, from_status, status_details
 
-DOMAIN = "sixfold"
-DETAILS = "grpc-status-details-bin"
-_PARAM = "param"
-
-_C = grpc.StatusCode
-_FALLBACK: dict[grpc.StatusCode, tuple[Reason, str]] = {
-    _C.CANCELLED: (Reason.CANCELLED, "The call was cancelled."),
-    _C.INVALID_ARGUMENT: (Reason.INVALID_REQUEST, "The service found the request invalid."),
-    _C.DEADLINE_EXCEEDED: (Reason.DEADLINE_EXCEEDED, "The deadline passed before the answer was complete."),
-    _C.NOT_FOUND: (Reason.NOT_FOUND, "What was asked for does not exist."),
-    _C.ALREADY_EXISTS: (Reason.ALREADY_EXISTS, "It exists already."),
-    _C.PERMISSION_DENIED: (Reason.PERMISSION_DENIED, "The caller may not do this."),
-    _C.RESOURCE_EXHAUSTED: (Reason.QUEUE_FULL, "The service has no room for the call."),
-    _C.ABORTED: (Reason.CONFLICT, "The call met another one that changed the same thing."),
-    _C.UNIMPLEMENTED: (Reason.UNIMPLEMENTED, "The service does not know this method."),
-    _C.UNAVAILABLE: (Reason.SERVICE_UNAVAILABLE, "The service cannot be reached."),
-    _C.UNAUTHENTICATED: (Reason.INVALID_TOKEN, "The service did not accept the caller's token."),
-}
-
-
-def status_details(error: SixfoldError) -> bytes:
-    """The `google.rpc.Status` that travels in `grpc-status-details-bin`."""
-    info = ErrorInfo(reason=error.reason.value, domain=DOMAIN, metadata=error.metadata)
-    if error.param is not None:
-        info.metadata[_PARAM] = error.param
-    status = Status(code=error.status.grpc.value[0], message=error.message)
-    status.details.add().Pack(info)
-    if error.retry_after is not None:
-        status.details.add().Pack(RetryInfo(retry_delay=_duration(error.retry_after)))
-    return bytes(status.SerializeToString())
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
 async def abort(context: grpc.aio.ServicerContext[Any, Any], error: SixfoldError) -> None:
     """Ends the call with the error's status. Always raises."""
-    await context.abort(error.status.grpc, error.message, ((DETAILS, status_details(error)),))
+    await context.abort(_CODES[error.status.grpc], error.message, ((DETAILS, status_details(error)),))
 
 
 def from_rpc_error(error: grpc.aio.AioRpcError) -> SixfoldError:
-    """The error that the other service raised, or what its bare status code says.
-
-    Words are taken over only from Sixfold's own details; those of the transport name addresses.
-    """
+    """The error that the other service raised, or what its bare status code says."""
+    details = None
     for key, value in error.trailing_metadata() or ():
         if key == DETAILS and isinstance(value, bytes):
-            told = _from_details(value)
-            if told is not None:
-                return told
-    code = error.code()
-    if code is _C.RESOURCE_EXHAUSTED and "message larger than max" in (error.details() or ""):
-        return SixfoldError(Reason.REQUEST_TOO_LARGE, "A message is larger than the service takes.")
-    if code is _C.RESOURCE_EXHAUSTED and "metadata size" in (error.details() or ""):
-        return SixfoldError(Reason.REQUEST_TOO_LARGE, "The call's metadata is larger than the service takes.")
-    reason, message = _FALLBACK.get(code, (Reason.INTERNAL, "The service failed."))
-    return SixfoldError(reason, message)
-
-
-def _from_details(value: bytes) -> SixfoldError | None:
-    try:
-        status = Status.FromString(value)
-        info, retry = ErrorInfo(), RetryInfo()
-        retry_after: float | None = None
-        for detail in status.details:
-            if detail.Is(ErrorInfo.DESCRIPTOR):
-                detail.Unpack(info)
-            elif detail.Is(RetryInfo.DESCRIPTOR):
-                detail.Unpack(retry)
-                retry_after = _seconds(retry.retry_delay)
-    except Exception:  # protobuf raises DecodeError; whatever it is, these details say nothing
-        return None
-    if info.domain != DOMAIN:
-        return None
-    metadata = dict(info.metadata)
-    return SixfoldError(
-        _reason(info.reason),
-        status.message,
-        param=metadata.pop(_PARAM, None),
-        retry_after=retry_after,
-        metadata=metadata,
-    )
-
-
-def to_proto_error(error: SixfoldError) -> Error:
-    """The error as an event inside a stream."""
-    told = Error(
-        reason=error.reason.value, message=error.message, param=error.param or "", metadata=error.metadata
-    )
-    if error.retry_after is not None:
-        told.retry_after.CopyFrom(_duration(error.retry_after))
-    return told
-
-
-def from_proto_error(error: Error) -> SixfoldError:
-    """The error that an event inside a stream tells of."""
-    return SixfoldError(
-        _reason(error.reason),
-        error.message,
-        param=error.param or None,
-        retry_after=_seconds(error.retry_after) if error.HasField("retry_after") else None,
-        metadata=dict(error.metadata),
-    )
-
-
-def _reason(name: str) -> Reason:
-    try:
-        return Reason(name)
-    except ValueError:  # a newer service's reason
-        return Reason.INTERNAL
-
-
-def _duration(seconds: float) -> Duration:
-    nanos = max(0, round(seconds * 1e9))
-    return Duration(seconds=nanos // 10**9, nanos=nanos % 10**9)
-
-
-def _seconds(duration: Duration) -> float:
-    return float(duration.seconds) + duration.nanos / 1e9
+            details = value
+    return from_status(error.code().value[0], error.details() or "", details)

@@ -9,26 +9,24 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from contextvars import ContextVar
 from typing import Any
 
-import grpc
 import grpc.aio
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 
 from servicekit import metrics, telemetry
-from servicekit.errors import Reason, SixfoldError, internal
+from servicekit.errors import Code, Reason, SixfoldError, internal
 from servicekit.identity import ServiceIdentity, set_caller
 from servicekit.lifecycle import Lifecycle
 from servicekit.logs import bind, get_logger
+from servicekit.rpc.deadline import set_deadline
 from servicekit.rpc.limits import RpcLimits
 from servicekit.rpc.metadata import REQUEST_ID, accept_request_id
 from servicekit.rpc.status import abort
 
 _log = get_logger("servicekit.rpc")
 _tracer = telemetry.tracer("servicekit.rpc")
-_deadline: ContextVar[float] = ContextVar("sixfold_deadline")
 
 _ABORT_SECONDS = 2.0
 """A reader that stands still never takes the status; the handler does not wait for it longer than this."""
@@ -52,14 +50,6 @@ class Call:
 
 Proceed = Callable[[Call], Awaitable[Any]]
 Step = Callable[[Call, Proceed], Awaitable[Any]]
-
-
-def remaining() -> float:
-    """Seconds left of the running RPC's deadline, never below 0. Raises RuntimeError outside an RPC."""
-    try:
-        return max(0.0, _deadline.get() - time.monotonic())
-    except LookupError:
-        raise RuntimeError("no RPC is running in this task") from None
 
 
 def compose(steps: tuple[Step, ...]) -> Proceed:
@@ -162,7 +152,7 @@ def _start_span(call: Call) -> trace.Span:
 
 
 def _end_span(span: trace.Span, code: str, reason: str | None) -> None:
-    span.set_attribute("rpc.grpc.status_code", grpc.StatusCode[code].value[0])
+    span.set_attribute("rpc.grpc.status_code", Code[code])
     if reason is not None:
         span.set_attribute("error.type", reason)
     if code in ("INTERNAL", "UNKNOWN", "UNAVAILABLE", "DEADLINE_EXCEEDED", "DATA_LOSS", "UNIMPLEMENTED"):
@@ -191,7 +181,7 @@ def deadline(limits: RpcLimits) -> Step:
     async def step(call: Call, proceed: Proceed) -> Any:
         asked = call.context.time_remaining()
         seconds = limits.default_deadline if asked is None else min(asked, limits.max_deadline)
-        _deadline.set(time.monotonic() + seconds)
+        set_deadline(seconds)
         timer = asyncio.timeout(seconds)
         try:
             async with timer:

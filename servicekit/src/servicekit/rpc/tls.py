@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import grpc
+if TYPE_CHECKING:
+    import grpc
 
 
 class _TlsSettings(Protocol):
@@ -41,11 +42,15 @@ class Tls:
 
     def server_credentials(self) -> grpc.ServerCredentials:
         """Credentials of a server that refuses clients without a certificate."""
+        import grpc
+
         ca, cert, key = self._read()
         return grpc.ssl_server_credentials([(key, cert)], root_certificates=ca, require_client_auth=True)
 
     def channel_credentials(self) -> grpc.ChannelCredentials:
         """Credentials of a client that shows its certificate."""
+        import grpc
+
         ca, cert, key = self._read()
         return grpc.ssl_channel_credentials(root_certificates=ca, private_key=key, certificate_chain=cert)
 

@@ -5,19 +5,15 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-import grpc
-from grpc.aio import AioRpcError, Metadata
-
 from gateway.adapters.h2 import frames
 from gateway.adapters.h2.headers import Headers, binary
 from servicekit.errors import Reason, SixfoldError
-from servicekit.rpc import from_rpc_error
+from servicekit.rpc import from_status
 
 if TYPE_CHECKING:
     from gateway.adapters.h2.connection import Connection
 
 MAX_MESSAGE = 16 * 1024 * 1024
-_CODES = {code.value[0]: code for code in grpc.StatusCode}
 _RESET_REASONS = {
     frames.REFUSED_STREAM: Reason.ENGINE_UNAVAILABLE,
     frames.CANCEL: Reason.CANCELLED,
@@ -163,19 +159,15 @@ class Call:
         if status == b"0":
             self._finish()
             return
-        code = _CODES.get(int(status), grpc.StatusCode.UNKNOWN) if status and status.isdigit() else None
-        if code is None:
+        if status is None or not status.isdigit():
             self._finish(self._cut())
             return
-        metadata = Metadata(
-            *(
-                (name.decode("latin-1"), binary(value) if name.endswith(b"-bin") else value.decode("latin-1"))
-                for name, value in headers.items()
-                if not name.startswith(b":")
-            )
+        details = headers.get(b"grpc-status-details-bin")
+        error = from_status(
+            int(status),
+            headers.get(b"grpc-message", b"").decode("latin-1"),
+            None if details is None else binary(details),
         )
-        details = headers.get(b"grpc-message", b"").decode("latin-1")
-        error = from_rpc_error(AioRpcError(code, Metadata(), metadata, details))
         if error.reason is Reason.SERVICE_UNAVAILABLE and not error.metadata:
             error = self._cut()
         self._finish(error)
