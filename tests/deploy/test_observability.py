@@ -28,6 +28,8 @@ for collector in list(REGISTRY._collector_to_names):
     labels = list(getattr(collector, "_labelnames", ()))
     for name in REGISTRY._collector_to_names[collector]:
         found[name] = labels
+    for family in collector.collect() if not labels else ():
+        found.setdefault(family.name, []).extend(getattr(family, "_labelnames", ()))
 print(json.dumps(found))
 """
 

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from pydantic_settings import BaseSettings
 
 from gateway.config.file import parse_config
 from gateway.settings import GatewaySettings
+from model_service.adapters.remote.options import read_options
+from model_service.adapters.triton.address import Address
+from model_service.adapters.triton.engine import TritonOptions
 from model_service.models.config import load_config
 from model_service.settings import ModelServiceSettings
 from servicekit.settings import env_name
@@ -69,8 +71,10 @@ def test_the_mounted_gpu_models_are_valid(root: Path, compose: dict[str, Any]) -
     assert "--grpc-port=8001" in compose["services"]["triton"]["command"]
     config = compose["services"]["model-service-gpu"]["environment"]["SIXFOLD_MODEL_SERVICE_CONFIG"]
     assert config == f"/etc/sixfold/{path.name}"
-    text = (root / "deploy/config/gateway.yaml").read_text()
-    assert yaml.safe_load(text)["routes"]
+    for model in models:
+        if model.scheme == "triton":
+            Address.parse(model.engine)
+            read_options(TritonOptions, model.name, model.options)
 
 
 def test_the_image_carries_the_weights_that_an_installation_has(compose: dict[str, Any], root: Path) -> None:
