@@ -84,8 +84,9 @@ class Lifecycle:
         return Readiness(ready, self.state, dict(self._checks))
 
     async def _ask(self) -> dict[str, str]:
-        words = await asyncio.gather(*(self._ask_one(*each) for each in self._dependencies.values()))
-        before, self._checks = self._checks, dict(zip(self._dependencies, words, strict=True))
+        names = list(self._dependencies)
+        words = await asyncio.gather(*(self._ask_one(*self._dependencies[name]) for name in names))
+        before, self._checks = self._checks, dict(zip(names, words, strict=True))
         self._checked_at = time.monotonic()
         for name, word in self._checks.items():
             if word != before.get(name, "ok"):

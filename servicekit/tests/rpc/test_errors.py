@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import random
 from typing import Any
 
 import grpc
@@ -12,7 +13,7 @@ import pytest
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 
-from servicekit.errors import Reason, SixfoldError
+from servicekit.errors import TABLE, Code, Reason, SixfoldError
 from servicekit.logs import configure_logs
 from servicekit.rpc import from_proto_error, from_rpc_error, to_proto_error
 from servicekit.rpc.details import DETAILS
@@ -130,6 +131,36 @@ async def test_methods_that_nobody_wrote_are_unimplemented(serve: Any) -> None:
         unknown = await failure(running.channel.unary_unary("/no.Such/Method")(b"", timeout=5))
         assert from_rpc_error(left_out).reason is Reason.UNIMPLEMENTED
         assert from_rpc_error(unknown).reason is Reason.UNIMPLEMENTED
+
+
+async def test_no_bytes_make_the_server_fail(serve: Any) -> None:
+    """Random bytes, and real messages with bytes changed, to a method of each kind."""
+    dice = random.Random(7)
+    message = pb.GenerateRequest(request_id="r", model="foreseen", prompt="x" * 40).SerializeToString()
+    allowed = {grpc.StatusCode.OK, grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.UNIMPLEMENTED}
+    async with serve(Parsing()) as running:
+        for number in range(300):
+            raw = bytearray(message) if number % 2 else bytearray(dice.randbytes(dice.randrange(64)))
+            for _ in range(min(len(raw), 1 + number % 4)):
+                raw[dice.randrange(len(raw))] = dice.randrange(256)
+            method = ("GetModel", "Embed")[number // 2 % 2]
+            call = running.channel.unary_unary(f"/sixfold.model.v1.ModelService/{method}")(
+                bytes(raw), metadata=running.metadata, timeout=5
+            )
+            assert await call.code() in allowed
+
+
+class Parsing(Servicer):  # type: ignore[misc]
+    async def GetModel(self, request: Any, context: Any) -> Any:
+        return pb.GetModelResponse()
+
+    async def Embed(self, request: Any, context: Any) -> Any:
+        return pb.EmbedResponse()
+
+
+def test_the_codes_are_grpcs_own() -> None:
+    assert {code.name: code.value for code in Code} == {code.name: code.value[0] for code in grpc.StatusCode}
+    assert set(TABLE) == set(Reason)
 
 
 def test_a_blocking_method_is_refused_when_it_is_added() -> None:

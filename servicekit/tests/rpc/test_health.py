@@ -46,7 +46,7 @@ async def test_health_follows_the_life_of_the_service(caller: Any) -> None:
         assert await status(channel) == SERVING
         assert await status(channel, NAME) == SERVING
         lifecycle.begin_drain()
-        assert await status(channel, NAME) == NOT_SERVING
+        assert await status(channel, NAME) == NOT_SERVING  # told, not refused
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await status(channel, "no.such.Service")
         assert caught.value.code() is grpc.StatusCode.NOT_FOUND

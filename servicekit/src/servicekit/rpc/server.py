@@ -17,11 +17,14 @@ from servicekit.rpc.limits import TRANSPORT, RpcLimits
 from servicekit.rpc.tls import Tls
 
 _HEALTH = "grpc.health.v1.Health"
+_REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
+_OWN_CALLS = 128
+"""Health and reflection calls at once, watchers among them."""
 _CLEAN_UP = 5.0
 """Seconds that cancelled handlers may take to give back what they hold."""
 
+
 _log = get_logger("servicekit.rpc")
-_REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
 
 
 class RpcServer:
@@ -49,7 +52,8 @@ class RpcServer:
         self._handlers: dict[str, Any] = {}
         self._services: list[str] = []
         self._server: grpc.aio.Server | None = None
-        self._counted = steps.Limits(limits, lifecycle)
+        self._counted = steps.Limits(limits.max_concurrent, lambda: lifecycle.draining)
+        own = steps.Limits(_OWN_CALLS, lambda: False)  # probes are answered while draining
         self._guarded = steps.compose(
             (
                 steps.errors,
@@ -59,8 +63,8 @@ class RpcServer:
                 self._counted.step,
             )
         )
-        self._open = steps.compose((steps.errors,))
-        self._open_bounded = steps.compose((steps.errors, steps.deadline(limits)))
+        self._open = steps.compose((steps.errors, own.step))
+        self._open_bounded = steps.compose((steps.errors, steps.deadline(limits), own.step))
 
     @property
     def in_flight(self) -> int:

@@ -18,7 +18,6 @@ from opentelemetry import trace
 from servicekit import metrics, telemetry
 from servicekit.errors import Code, Reason, SixfoldError, internal
 from servicekit.identity import ServiceIdentity, set_caller
-from servicekit.lifecycle import Lifecycle
 from servicekit.logs import bind, get_logger
 from servicekit.rpc.deadline import set_deadline
 from servicekit.rpc.limits import RpcLimits
@@ -197,11 +196,11 @@ def deadline(limits: RpcLimits) -> Step:
 
 
 class Limits:
-    """Counts the calls being served, and refuses the one too many and all new ones while draining."""
+    """Counts the calls being served; refuses the one too many, and all new ones while `draining()`."""
 
-    def __init__(self, limits: RpcLimits, lifecycle: Lifecycle) -> None:
-        self._max = limits.max_concurrent
-        self._lifecycle = lifecycle
+    def __init__(self, max_concurrent: int, draining: Callable[[], bool]) -> None:
+        self._max = max_concurrent
+        self._draining = draining
         self._seconds = 0.1
         """Moving mean of how long a call takes, for a truthful retry time."""
         self.in_flight = 0
@@ -220,7 +219,7 @@ class Limits:
 
     async def step(self, call: Call, proceed: Proceed) -> Any:
         """Holds a place while the call runs."""
-        if self._lifecycle.draining:
+        if self._draining():
             raise SixfoldError(
                 Reason.DRAINING, "The service is about to stop; another one answers.", retry_after=1.0
             )
