@@ -20,7 +20,7 @@ FIRST_TENANT = "default"
 LONGEST_SECONDS = 366 * 86_400
 FIRST_TOKEN_SECONDS = 90 * 86_400
 RENEW_BEFORE_SECONDS = 30 * 86_400
-_TENANT = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+_TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")  # as the gateway reads it
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
@@ -89,7 +89,7 @@ def sign_token(key: bytes, *, tenant: str, role: str, seconds: int, subject: str
     if not _TENANT.fullmatch(tenant):
         raise CliError(
             f"'{tenant}' cannot be a tenant.",
-            "A tenant has 1 to 63 of a-z, 0-9, '.', '_' and '-', and begins with a letter or digit.",
+            "A tenant has 1 to 63 of a-z, 0-9, '_' and '-', and begins with a letter or digit.",
             reason="BAD_TENANT",
             code=Exit.USAGE,
         )

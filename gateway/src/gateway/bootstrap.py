@@ -76,7 +76,7 @@ async def bootstrap(settings: GatewaySettings, lifecycle: Lifecycle) -> Gateway:
 async def _wire(settings: GatewaySettings, lifecycle: Lifecycle, closers: list[Closer]) -> Gateway:
     live = _live_config(settings)
     service_key = load_key(settings.key_file)
-    identity = ServiceIdentity(SERVICE, service_key)
+    identity = ServiceIdentity.from_settings(SERVICE, settings)
     background = Background()
     observer = Observer(log=settings.access_log, text=settings.log_format == "text")
 
@@ -108,7 +108,9 @@ async def _wire(settings: GatewaySettings, lifecycle: Lifecycle, closers: list[C
     await catalogue.look()
 
     hot = HotDeps(authenticator, admission, router, catalogue, cache, _hot_limits(settings))
-    rest = create_app(RestDeps(authenticator, keys, admission, lifecycle))
+    rest = create_app(
+        RestDeps(authenticator, keys, admission, lifecycle, metrics_token=_metrics_token(settings))
+    )
     app = RootApp(
         _hot_routes(hot),
         rest,
@@ -130,6 +132,18 @@ def _live_config(settings: GatewaySettings) -> LiveConfig:
         return LiveConfig(settings.config_file)
     except ConfigError as error:
         raise SystemExit(f"{settings.config_file}: {error}") from None
+
+
+def _metrics_token(settings: GatewaySettings) -> bytes | None:
+    if settings.metrics_token_file is None:
+        return None
+    try:
+        token = settings.metrics_token_file.read_bytes().strip()
+    except OSError as error:
+        raise SystemExit(f"{settings.metrics_token_file}: cannot be read ({error.strerror}).") from None
+    if len(token) < 16:
+        raise SystemExit(f"{settings.metrics_token_file}: a scraper's token has at least 16 characters.")
+    return token
 
 
 def _hot_limits(settings: GatewaySettings) -> HotLimits:

@@ -96,6 +96,9 @@ class GatewaySettings(ServiceSettings):
         0.25, gt=0, description="Seconds after which a slow limiter counts as gone."
     )
     access_log: bool = Field(True, description="One log line a request.")
+    metrics_token_file: Path | None = Field(
+        None, description="File with a token that /metrics asks for. Default: /metrics is open, on loopback."
+    )
 
     @property
     def config_file(self) -> Path:
