@@ -57,11 +57,12 @@ class TritonPythonModel:
             raise pb_utils.TritonModelException(f"No OpenVINO model in {folder}.")
         self._context = json.loads((folder / "config.json").read_text())["max_position_embeddings"]
         self._check_period = int(parameters["cancellation_check_period_ms"]) / 1000
-        scheduler = genai.SchedulerConfig()
-        scheduler.max_num_seqs = int(parameters["max_num_seqs"])
-        scheduler.cache_size = int(parameters["cache_size_gb"])
-        scheduler.enable_prefix_caching = True
-        self._pipeline = genai.ContinuousBatchingPipeline(str(folder), scheduler, "CPU")
+        self._folder = folder
+        self._scheduler = genai.SchedulerConfig()
+        self._scheduler.max_num_seqs = int(parameters["max_num_seqs"])
+        self._scheduler.cache_size = int(parameters["cache_size_gb"])
+        self._scheduler.enable_prefix_caching = True
+        self._open()
         self._tokenizer = self._pipeline.get_tokenizer()
         self._defaults = self._pipeline.get_config()
         family = pb_utils.MetricFamily(
@@ -81,6 +82,9 @@ class TritonPythonModel:
         ]
         for thread in self._threads:
             thread.start()
+
+    def _open(self):
+        self._pipeline = genai.ContinuousBatchingPipeline(str(self._folder), self._scheduler, "CPU")
 
     def execute(self, requests):
         """Take requests in; answers follow through their response senders."""
@@ -220,9 +224,10 @@ class TritonPythonModel:
             except Exception as error:
                 pb_utils.Logger.log_error(f"The engine failed a step: {error}")
                 for answer in running.values():
-                    answer.handle.cancel()
                     self._responses.put((answer, [], None, "The engine failed."))
                 running.clear()
+                # An error inside a step, such as a schema that does not compile, leaves it unusable.
+                self._open()
                 continue
             for answer in list(running.values()):
                 self._collect(answer, running)
