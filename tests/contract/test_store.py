@@ -298,12 +298,12 @@ asyncio.run(main())
     assert (child.returncode, out) == (0, b"False\n")
 
 
-async def test_a_newer_release_brings_the_database_along(url: str, service: Service) -> None:
-    store = await Store.open(url, migrations=service.where)
+async def test_a_newer_release_brings_the_database_along(migrated_url: str, service: Service) -> None:
+    store = await Store.open(migrated_url, migrations=service.where)
     await put(store, "poetry")
     await store.close()
     service.add("0002_titles.py", SECOND)
-    store = await Store.open(url, migrations=service.where)
+    store = await Store.open(migrated_url, migrations=service.where)
     async with store.begin() as connection:
         await connection.execute(text("INSERT INTO books (shelf, title) VALUES (1, 'Faust')"))
     await store.close()
@@ -320,12 +320,12 @@ async def test_an_older_release_beside_a_newer_one_still_opens(url: str, service
     await store.close()
 
 
-async def test_a_migration_that_fails_leaves_nothing_behind(url: str, service: Service) -> None:
-    store = await Store.open(url, migrations=service.where)
+async def test_a_migration_that_fails_leaves_nothing_behind(migrated_url: str, service: Service) -> None:
+    store = await Store.open(migrated_url, migrations=service.where)
     await put(store, "poetry")
     service.add("0002_broken.py", BROKEN)
     with capture_logs() as logs, pytest.raises(MigrationFailed) as caught:
-        await Store.open(url, migrations=service.where)
+        await Store.open(migrated_url, migrations=service.where)
     assert "nowhere" in logs[-1]["detail"]
     assert "nowhere" not in str(caught.value)
     assert "password" not in str(logs)
@@ -334,30 +334,29 @@ async def test_a_migration_that_fails_leaves_nothing_behind(url: str, service: S
             await connection.execute(text("SELECT title FROM books"))
     service.remove("0002_broken.py")
     service.add("0002_titles.py", SECOND)
-    await (await Store.open(url, migrations=service.where)).close()
+    await (await Store.open(migrated_url, migrations=service.where)).close()
     assert await count(store) == 1
     await store.close()
 
 
 async def test_processes_that_start_together_migrate_once(url: str, service: Service) -> None:
     service.add("0002_titles.py", SECOND)
-    stores = await asyncio.gather(*(Store.open(url, migrations=service.where, timeout=30) for _ in range(4)))
+    stores = await asyncio.gather(*(Store.open(url, migrations=service.where, timeout=30) for _ in range(3)))
     for number, store in enumerate(stores):
         await put(store, f"shelf {number}")
-    assert await count(stores[0]) == 4
+    assert await count(stores[0]) == 3
     for store in stores:
         await store.close()
 
 
 async def test_two_services_in_one_database_keep_their_own_count(
-    url: str, service: Service, tmp_path: Path
+    migrated_url: str, service: Service, tmp_path: Path
 ) -> None:
-    await (await Store.open(url, migrations=service.where)).close()
     versions = tmp_path / "src" / "florist" / "migrations" / "versions"
     versions.mkdir(parents=True)
     (versions.parents[1] / "__init__.py").touch()
     (versions / "0001_flowers.py").write_text(FIRST.replace("shelves", "beds").replace("books", "flowers"))
-    store = await Store.open(url, migrations="florist:migrations")
+    store = await Store.open(migrated_url, migrations="florist:migrations")
     assert await count(store, "flowers") == 0
     assert await count(store) == 0
     await store.close()
@@ -390,10 +389,10 @@ async def test_sqlite_belongs_to_its_owner_and_survives_a_power_cut(tmp_path: Pa
     await store.close()
 
 
-async def test_sqlite_that_another_program_locks(tmp_path: Path, service: Service) -> None:
-    url = f"sqlite:///{tmp_path}/records.db"
-    store = await Store.open(url, migrations=service.where, timeout=0.3)
-    other = sqlite3.connect(tmp_path / "records.db", isolation_level=None)
+@pytest.mark.parametrize("migrated_url", ["sqlite"], indirect=True)
+async def test_sqlite_that_another_program_locks(migrated_url: str, service: Service) -> None:
+    store = await Store.open(migrated_url, migrations=service.where, timeout=0.3)
+    other = sqlite3.connect(migrated_url.removeprefix("sqlite:///"), isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
     await unavailable(put(store, "a"))
     other.execute("ROLLBACK")
@@ -412,10 +411,14 @@ async def test_a_file_that_is_no_database(tmp_path: Path, service: Service) -> N
     await unavailable(Store.open(f"sqlite:///{tmp_path}/records.db", migrations=service.where))
 
 
+on_postgres = pytest.mark.parametrize("migrated_url", ["postgresql"], indirect=True)
+
+
+@on_postgres
 async def test_postgres_is_used_again_after_a_restart(
-    postgres_server: Postgres, postgres_url: str, service: Service
+    postgres_server: Postgres, migrated_url: str, service: Service
 ) -> None:
-    store = await Store.open(postgres_url, migrations=service.where, timeout=10)
+    store = await Store.open(migrated_url, migrations=service.where, timeout=10)
     await put(store, "before")
     await asyncio.to_thread(postgres_server.stop)
     await unavailable(store.ping())
@@ -427,10 +430,11 @@ async def test_postgres_is_used_again_after_a_restart(
     await store.close()
 
 
+@on_postgres
 async def test_postgres_restarted_between_two_calls_goes_unnoticed(
-    postgres_server: Postgres, postgres_url: str, service: Service
+    postgres_server: Postgres, migrated_url: str, service: Service
 ) -> None:
-    store = await Store.open(postgres_url, migrations=service.where, timeout=10)
+    store = await Store.open(migrated_url, migrations=service.where, timeout=10)
     await asyncio.gather(*(store.ping() for _ in range(5)))
     await asyncio.to_thread(postgres_server.stop)
     await asyncio.to_thread(postgres_server.start)
@@ -438,10 +442,11 @@ async def test_postgres_restarted_between_two_calls_goes_unnoticed(
     await store.close()
 
 
+@on_postgres
 async def test_postgres_cut_in_the_middle_of_a_transaction(
-    postgres_server: Postgres, postgres_url: str, service: Service
+    postgres_server: Postgres, migrated_url: str, service: Service
 ) -> None:
-    store = await Store.open(postgres_url, migrations=service.where, timeout=10)
+    store = await Store.open(migrated_url, migrations=service.where, timeout=10)
 
     async def write() -> None:
         async with store.begin() as connection:
@@ -456,19 +461,21 @@ async def test_postgres_cut_in_the_middle_of_a_transaction(
     await store.close()
 
 
+@on_postgres
 async def test_postgres_that_hangs_is_unavailable_in_time(
-    postgres_server: Postgres, postgres_url: str, service: Service
+    postgres_server: Postgres, migrated_url: str, service: Service
 ) -> None:
-    await (await Store.open(postgres_url, migrations=service.where)).close()
+    await (await Store.open(migrated_url, migrations=service.where)).close()
     postgres_server.pause()
     async with asyncio.timeout(60):
-        await unavailable(Store.open(postgres_url, migrations=service.where, timeout=0.5))
+        await unavailable(Store.open(migrated_url, migrations=service.where, timeout=0.5))
     postgres_server.resume()
-    await (await Store.open(postgres_url, migrations=service.where)).close()
+    await (await Store.open(migrated_url, migrations=service.where)).close()
 
 
-async def test_a_slow_statement_is_stopped(postgres_url: str, service: Service) -> None:
-    store = await Store.open(postgres_url, migrations=service.where, timeout=0.3)
+@on_postgres
+async def test_a_slow_statement_is_stopped(migrated_url: str, service: Service) -> None:
+    store = await Store.open(migrated_url, migrations=service.where, timeout=0.3)
 
     async def sleep() -> None:
         async with store.begin() as connection:
