@@ -21,6 +21,7 @@ class Held(Servicer):  # type: ignore[misc]
     def __init__(self) -> None:
         self.release = asyncio.Event()
         self.begun = asyncio.Semaphore(0)
+        self.cleaned = False
 
     async def GetModel(self, request: Any, context: Any) -> Any:
         self.begun.release()
@@ -30,7 +31,12 @@ class Held(Servicer):  # type: ignore[misc]
     async def Generate(self, request: Any, context: Any) -> Any:
         self.begun.release()
         yield pb.GenerateResponse()
-        await self.release.wait()
+        try:
+            await self.release.wait()
+        except asyncio.CancelledError:
+            await asyncio.sleep(0.05)  # an engine takes a moment to give a place back
+            self.cleaned = True
+            raise
         yield pb.GenerateResponse(sequence=1, delta=generation_pb2.Delta(text="end"))
 
 
@@ -89,6 +95,7 @@ async def test_a_drain_ends_at_its_limit(serve: Any) -> None:
         stream = running.stub.Generate(pb.GenerateRequest(), metadata=running.metadata, timeout=30)
         await stream.read()
         await running.server.stop(0.1)
+        assert servicer.cleaned
         raised = await failure(stream.read())
         assert raised.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
         assert running.server.in_flight == 0
