@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 CLONE = Path(__file__).resolve().parents[2]
@@ -80,29 +81,24 @@ def _get(root: Path, packages: Sequence[str], program: str) -> None:
 
 def _download_and_unpack(package: str, root: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        for options in ([], _own_lists()):
-            if options:
-                _update(options)
-            done = _apt([*options, "download", package], DOWNLOAD_SECONDS, folder)
-            if done == 0:
-                break
-        else:
-            raise CannotGet(f"the package {package} cannot be downloaded")
+        # With the machine's lists first; where these are missing or too old, with fresh ones of our own.
+        if _apt(["download", package], DOWNLOAD_SECONDS, folder) != 0:
+            lists = _own_lists(cache_folder() / "apt")
+            if _apt([*lists, "download", package], DOWNLOAD_SECONDS, folder) != 0:
+                raise CannotGet(f"the package {package} cannot be downloaded")
         for archive in Path(folder).glob("*.deb"):
             subprocess.run(["dpkg", "-x", archive, root], check=True, capture_output=True, timeout=60)
 
 
-def _own_lists() -> list[str]:
-    """Options that keep the package lists in the cache folder: fresh ones, without root."""
-    state = cache_folder() / "apt"
+@cache
+def _own_lists(state: Path) -> list[str]:
+    """Options that keep the package lists in this folder, which needs no root; fetched once a run."""
     for folder in ("lists/partial", "archives/partial"):
         (state / folder).mkdir(parents=True, exist_ok=True)
-    return ["-o", f"Dir::State::lists={state}/lists", "-o", f"Dir::Cache={state}"]
-
-
-def _update(options: list[str]) -> None:
+    options = ["-o", f"Dir::State::lists={state}/lists", "-o", f"Dir::Cache={state}"]
     if _apt([*options, "update"], UPDATE_SECONDS, None) != 0:
         raise CannotGet("the package lists cannot be fetched")
+    return options
 
 
 def _apt(arguments: list[str], seconds: float, folder: str | None) -> int:
