@@ -30,8 +30,8 @@ def create_app(deps: RestDeps) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.deps = deps
-    app.include_router(ops.router)
     app.include_router(keys.router)
+    app.include_router(ops.router)
     app.include_router(docs_router())
     install_error_handlers(app)
     install_openapi(app)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -25,6 +25,8 @@ class RestDeps:
     admission: Admission
     lifecycle: Lifecycle
     version: str = "0.1.0"
+    notes: Callable[[], dict[str, str]] = dict
+    """What readiness also tells and does not hang on, such as a configuration file that is stale."""
     metrics_token: bytes | None = None
     """When set, /metrics asks for it as a bearer token."""
 

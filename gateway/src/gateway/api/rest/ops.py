@@ -44,7 +44,7 @@ async def readyz(deps: Deps, response: Response) -> Ready:
     response.headers["cache-control"] = "no-store"
     if not found.ready:
         response.status_code = 503
-    return Ready(ready=found.ready, state=found.state, checks=found.checks)
+    return Ready(ready=found.ready, state=found.state, checks=found.checks | deps.notes())
 
 
 @router.get("/metrics", summary="Figures for Prometheus", response_class=Response)
