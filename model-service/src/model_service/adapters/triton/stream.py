@@ -48,6 +48,11 @@ async def stream_responses(stub: Any, message: Any, seconds: float) -> AsyncGene
     except asyncio.InvalidStateError as error:  # a write to a call that has ended; its status says why
         code, details = await call.code(), await call.details() or ""
         raise failures.from_status(code, details, begun=begun) from error
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise failures.not_there() from None  # not this task was cancelled: the channel was closed
     finally:
         if not ended:
             call.cancel()
