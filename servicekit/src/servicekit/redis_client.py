@@ -19,7 +19,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ReadOnlyError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-FIRST_PROBE_SECONDS = 0.05
+SECOND_PROBE_SECONDS = 0.05
 PROBE_SECONDS = 0.5
 
 T = TypeVar("T")
@@ -98,10 +98,10 @@ class RedisLink:
             await self._client.connection_pool.disconnect(inuse_connections=False)
 
     async def _probe(self) -> None:
-        delay = FIRST_PROBE_SECONDS
+        delay = 0.0  # at once: it may have been this process that was slow, and not the server
         while True:
             await asyncio.sleep(delay)
-            delay = min(PROBE_SECONDS, delay * 2)
+            delay = min(PROBE_SECONDS, max(SECOND_PROBE_SECONDS, delay * 2))
             try:
                 async with asyncio.timeout(max(self._timeout, PROBE_SECONDS)):
                     await self._client.ping()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, event, make_url
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 READ_ONLY = "sixfold_read_only"
@@ -15,7 +16,10 @@ READ_ONLY = "sixfold_read_only"
 
 def parse(url: str) -> URL:
     """The URL with its async driver named. ValueError for anything but SQLite files and PostgreSQL."""
-    parsed = make_url(url)
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise ValueError("not the URL of a store: use sqlite:///… or postgresql://…") from None
     match parsed.get_backend_name():
         case "sqlite":
             if not parsed.database or parsed.database == ":memory:":
