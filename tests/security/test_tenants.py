@@ -146,19 +146,6 @@ def test_keys_are_invisible_to_the_other(tenants: tuple[Tenant, Tenant]) -> None
     assert acme("GET", f"/v1/keys/{key['id']}").json()["status"] == "active"
 
 
-def test_limits_are_each_tenants_own(platform: Platform) -> None:
-    spender, saver = (Tenant(platform, f"limits-{secrets.token_hex(4)}") for _ in range(2))
-    before = int(saver("GET", "/v1/keys").headers["x-ratelimit-remaining-requests"])
-    for index in range(20):
-        spender.ask("/v1/embeddings", f"{index} {secrets.token_hex(4)}")
-    after = int(saver("GET", "/v1/keys").headers["x-ratelimit-remaining-requests"])
-    assert before - after == 1
-    left = int(spender("GET", "/v1/keys").headers["x-ratelimit-remaining-requests"])
-    assert left < after
-    spender.close()
-    saver.close()
-
-
 def test_no_tenants_words_are_on_the_open_pages(platform: Platform, tenants: tuple[Tenant, Tenant]) -> None:
     acme, _ = tenants
     word = f"hush{secrets.token_hex(8)}"
