@@ -178,11 +178,13 @@ async def test_without_redis_a_call_is_refused_and_costs_nothing(redis_server: O
 async def test_it_is_back_by_itself_when_redis_is(redis_server: OwnRedis) -> None:
     cache = open_cache(redis_server.url, timeout=PATIENT)
     await cache.ping()
-    redis_server.stop()
+    await asyncio.to_thread(redis_server.stop)
     for call in (cache.get("key"), cache.set("key", b"value", 60), cache.delete("key"), cache.ping()):
         with pytest.raises(CacheUnavailable):
             await call
-    redis_server.start()
+    await asyncio.sleep(1)  # long enough to ask in vain a few times
+    assert not await answers(cache)
+    await asyncio.to_thread(redis_server.start)
     await eventually(lambda: answers(cache))
     await cache.set("key", b"value", 60)
     assert await cache.get("key") == b"value"
