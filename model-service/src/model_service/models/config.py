@@ -17,7 +17,7 @@ models:
   - name: smollm2-135m-instruct
     engine: openvino://${SIXFOLD_HOME}/models/smollm2-135m-instruct
     aliases: [default]
-    options: {max_running: 16, max_waiting: 64, cache_gb: 1}
+    options: {max_running: 16, max_waiting: 64, cache_tokens: 65536}
   - name: all-minilm-l6-v2
     engine: sentence-transformers://${SIXFOLD_HOME}/models/all-minilm-l6-v2
     aliases: [default-embedding]

@@ -6,30 +6,23 @@ import asyncio
 import itertools
 import time
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from model_service.adapters.child.kept import KeptProcess
 from model_service.adapters.openvino.answer import Answer, Inbox
-from model_service.adapters.openvino.formats import FormatChecker, to_pipeline
+from model_service.adapters.openvino.formats import WORKER, FormatChecker, to_pipeline
 from model_service.adapters.openvino.options import OpenVinoOptions
 from model_service.adapters.openvino.plan import plan
 from model_service.adapters.openvino.prefixes import PrefixAccount
-from model_service.adapters.openvino.process import EngineProcess
 from model_service.adapters.openvino.prompt import Prompts
 from model_service.adapters.openvino.slots import Place, Slots
 from model_service.engines.types import Capability, Card, Delta, Event, Generation, Load, Usage
 from model_service.models.cards import for_serving, read_card
 from servicekit.errors import Reason, SixfoldError
-from servicekit.logs import get_logger
-
-_RESTART_PAUSES = (0.0, 1.0, 5.0, 15.0, 60.0)
-_STEADY_SECONDS = 60.0  # an engine that lived this long starts again without a pause
-
-log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +38,8 @@ class _Model:
 class OpenVinoEngine:
     """One model in one engine process; many answers at once."""
 
+    takes_extra = False
+
     def __init__(self, name: str, url: str, options: Mapping[str, Any]) -> None:
         """`url` is openvino:///path/to/folder. Nothing is loaded yet."""
         self._name = name
@@ -52,14 +47,18 @@ class OpenVinoEngine:
         self._options = OpenVinoOptions.parse(options)
         self._slots = Slots(self._options.max_running, self._options.max_waiting)
         self._prefixes = PrefixAccount(self._options.cache_tokens // 32)
-        self._process: EngineProcess | None = None
-        self._restart: asyncio.Task[None] | None = None
+        self._process = KeptProcess(
+            name,
+            [WORKER, str(self._folder), orjson.dumps(self._options.for_worker()).decode()],
+            on_message=self._on_message,
+            on_gone=self._on_gone,
+            timeout=self._options.load_seconds,
+        )
         self._model: _Model | None = None
         self._answers: dict[int, Answer] = {}
         self._inboxes: set[Inbox] = set()
         self._numbers = itertools.count(1)
         self._kv_usage = 0.0
-        self._load_seconds = 1.0
 
     async def start(self) -> Card:
         """Load the model; seconds, most of them in the other process."""
@@ -70,13 +69,12 @@ class OpenVinoEngine:
                 f"The weights of {self._name} are not prepared. Run: python -m model_service prepare",
             )
         card = for_serving(prepared.card, name=self._name, engine="openvino")
-        starting = asyncio.create_task(self._start_process())
+        starting = asyncio.create_task(self._process.start())
         try:
             self._model = await asyncio.to_thread(self._read_model, card)
         except (OSError, ValueError, KeyError) as error:
             starting.cancel()
-            with suppress(asyncio.CancelledError, SixfoldError):
-                await starting
+            await asyncio.gather(starting, return_exceptions=True)
             raise SixfoldError(
                 Reason.ENGINE_UNAVAILABLE, f"The tokenizer of {self._name} cannot be read."
             ) from error
@@ -120,6 +118,11 @@ class OpenVinoEngine:
         finally:
             self._end(inbox, place)
 
+    @property
+    def pid(self) -> int | None:
+        """The engine process, for those who watch it."""
+        return self._process.pid
+
     async def health(self) -> None:
         """Raise ENGINE_UNAVAILABLE while the process is not there."""
         self._running_model()
@@ -130,16 +133,9 @@ class OpenVinoEngine:
 
     async def close(self) -> None:
         """End the process; running requests fail with ENGINE_UNAVAILABLE."""
-        restart, self._restart = self._restart, None
-        if restart is not None:
-            restart.cancel()
-            with suppress(asyncio.CancelledError):
-                await restart
-        process, self._process = self._process, None
         model, self._model = self._model, None
-        self._fail_all(_unavailable(None))
-        if process is not None:
-            await process.close()
+        self._fail_all(SixfoldError(Reason.ENGINE_UNAVAILABLE, "The model is being unloaded."))
+        await self._process.close()
         if model is not None:
             await model.formats.close()
 
@@ -156,8 +152,9 @@ class OpenVinoEngine:
         )
 
     def _running_model(self) -> _Model:
-        if self._process is None or self._model is None:
-            raise _unavailable(self._load_seconds if self._restart else None)
+        self._process.check()
+        if self._model is None:
+            raise SixfoldError(Reason.ENGINE_UNAVAILABLE, "The model is not loaded.")
         return self._model
 
     def _submit(
@@ -169,9 +166,7 @@ class OpenVinoEngine:
         wanted: dict[str, str] | None,
     ) -> list[Answer]:
         """Hand the choices to the engine. Each is a request of its own: it ends and stops by itself."""
-        process, model = self._process, self._model
-        if process is None or model is None:
-            raise _unavailable(self._load_seconds)
+        model = self._running_model()
         answers = []
         for choice in range(request.n):
             number = next(self._numbers)
@@ -180,7 +175,7 @@ class OpenVinoEngine:
             answers.append(answer)
             inbox.answers.append(answer)
             self._answers[number] = answer
-            process.send({"add": number, "ids": ids, "config": fields | seed, "format": wanted})
+            self._process.send({"add": number, "ids": ids, "config": fields | seed, "format": wanted})
         return answers
 
     def _ready(self, unfinished: list[Answer]) -> list[Delta]:
@@ -193,7 +188,7 @@ class OpenVinoEngine:
 
     def _drop(self, answer: Answer) -> None:
         """Stop the engine's work for an answer, before its next step; nothing if it has ended."""
-        if self._answers.pop(answer.number, None) is not None and self._process is not None:
+        if self._answers.pop(answer.number, None) is not None:
             self._process.send({"cancel": answer.number})
 
     def _end(self, inbox: Inbox, place: Place) -> None:
@@ -203,14 +198,6 @@ class OpenVinoEngine:
         inbox.close()
         self._inboxes.discard(inbox)
         self._slots.leave(place)
-
-    async def _start_process(self) -> None:
-        begun = time.monotonic()
-        process = EngineProcess(self._on_message, self._on_gone)
-        await process.start(self._folder, self._options.for_worker(), self._options.load_seconds)
-        self._load_seconds = time.monotonic() - begun
-        self._prefixes.clear()
-        self._process = process
 
     def _on_message(self, message: dict[str, Any]) -> None:
         """One call a step: give every answer its tokens."""
@@ -230,37 +217,18 @@ class OpenVinoEngine:
                 refused.inbox.fail(
                     SixfoldError(Reason.INVALID_REQUEST, "The engine does not take these parameters.")
                 )
-        elif "failed" in message:
-            log.error("engine failed", model=self._name, error=message["failed"])
 
     def _on_gone(self) -> None:
-        """The process ended by itself: fail what it was doing, and start another."""
-        self._process = None
+        """The process ended by itself: fail what it was doing. It is started again."""
         self._kv_usage = 0.0
-        log.error("engine process ended", model=self._name, running=self._slots.running)
+        self._prefixes.clear()
         self._fail_all(SixfoldError(Reason.ENGINE_FAILED, "The engine broke off and is starting again."))
-        if self._restart is None or self._restart.done():
-            self._restart = asyncio.create_task(self._restart_until_up())
 
     def _fail_all(self, error: SixfoldError) -> None:
         for inbox in list(self._inboxes):
             inbox.fail(error)
         self._answers.clear()
 
-    async def _restart_until_up(self) -> None:
-        for pause in itertools.chain(_RESTART_PAUSES, itertools.repeat(_RESTART_PAUSES[-1])):
-            await asyncio.sleep(pause)
-            with suppress(SixfoldError):
-                await self._start_process()
-                log.info("engine process started again", model=self._name)
-                return
-
 
 def _fields(card: Card) -> dict[str, Any]:
     return {name: getattr(card, name) for name in Card.__dataclass_fields__}
-
-
-def _unavailable(retry_after: float | None) -> SixfoldError:
-    return SixfoldError(
-        Reason.ENGINE_UNAVAILABLE, "The model's engine is not running.", retry_after=retry_after
-    )

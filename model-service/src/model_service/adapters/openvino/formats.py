@@ -18,10 +18,11 @@ from typing import Any
 import numpy as np
 import orjson
 
-from model_service.adapters.openvino.process import EngineProcess
+from model_service.adapters.child.process import ChildProcess
 from model_service.engines.types import Format
 from servicekit.errors import Reason, SixfoldError
 
+WORKER = "model_service.adapters.openvino.worker"
 _REMEMBERED = 512
 _CHECK_SECONDS = 5.0
 _START_SECONDS = 60.0
@@ -63,7 +64,7 @@ class FormatChecker:
         }
         self._good: OrderedDict[str, None] = OrderedDict()
         self._lock = asyncio.Lock()
-        self._process: EngineProcess | None = None
+        self._process: ChildProcess | None = None
         self._verdict: asyncio.Future[bool] | None = None
         self._count = 0
 
@@ -101,11 +102,12 @@ class FormatChecker:
             await self._stop()
             raise
 
-    async def _start(self) -> EngineProcess:
+    async def _start(self) -> ChildProcess:
         folder = await asyncio.to_thread(self._write_probe)
-        process = EngineProcess(self._on_message, self._on_gone)
+        process = ChildProcess(self._on_message, self._on_gone)
         try:
-            await process.start(folder, self._options, _START_SECONDS)
+            options = orjson.dumps(self._options).decode()
+            await process.start([WORKER, str(folder), options], _START_SECONDS)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         self._process = process

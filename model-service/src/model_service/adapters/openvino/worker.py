@@ -8,10 +8,6 @@ gives up. Ends when the socket closes, so it never outlives the service.
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import os
-import signal
 import socket
 import sys
 import time
@@ -22,7 +18,8 @@ import openvino as ov
 import openvino_genai as genai
 import orjson
 
-from model_service.adapters.openvino.wire import Unpacker, pack
+from model_service.adapters.child import inside
+from model_service.adapters.child.wire import Unpacker, pack
 
 _READ_BYTES = 1 << 18
 
@@ -111,30 +108,16 @@ def _load(folder: str, options: dict[str, Any]) -> Any:
     return genai.ContinuousBatchingPipeline(folder, scheduler, options["device"], options["properties"])
 
 
-def _die_with_parent() -> None:
-    """Ask Linux to end this process when the service is killed, even in the middle of a step."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-
-
 def main() -> None:
     """Arguments: the socket's descriptor, the model's folder, the options as JSON."""
-    # A Ctrl-C reaches the whole group; the service drains first and closes the socket afterwards.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    _die_with_parent()
-    link = socket.socket(fileno=int(sys.argv[1]))
-    try:
+
+    def work(link: socket.socket) -> None:
         begun = time.monotonic()
         pipeline = _load(sys.argv[2], orjson.loads(sys.argv[3]))
         link.sendall(pack({"ready": time.monotonic() - begun}))
         Worker(link, pipeline).run()
-    except Exception as error:
-        with contextlib.suppress(OSError):
-            link.sendall(pack({"failed": type(error).__name__}))
-        os._exit(1)
-    # The pipeline's destructors complain about requests that are still there; nobody is left to care.
-    os._exit(0)
+
+    inside.run(int(sys.argv[1]), work)
 
 
 if __name__ == "__main__":

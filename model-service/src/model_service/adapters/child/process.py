@@ -1,4 +1,4 @@
-"""The service's end of an engine process: start it, talk to it, notice when it is gone."""
+"""The service's end of a child process: start it, talk to it, notice when it is gone."""
 
 from __future__ import annotations
 
@@ -7,18 +7,15 @@ import contextlib
 import socket
 import sys
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-import orjson
-
-from model_service.adapters.openvino.wire import Unpacker, pack
+from model_service.adapters.child.wire import Unpacker, pack
 from servicekit.errors import Reason, SixfoldError
 
 _EXIT_SECONDS = 5.0
 
 
-class EngineProcess(asyncio.Protocol):
+class ChildProcess(asyncio.Protocol):
     """One child. `on_message` gets every message, `on_gone` is called once when the child ends by itself."""
 
     def __init__(self, on_message: Callable[[dict[str, Any]], None], on_gone: Callable[[], None]) -> None:
@@ -35,8 +32,11 @@ class EngineProcess(asyncio.Protocol):
         """The child's process id."""
         return self._child.pid if self._child else None
 
-    async def start(self, folder: Path, options: dict[str, Any], timeout: float) -> None:
-        """Start the child and wait until its model is loaded. Raises SixfoldError(ENGINE_UNAVAILABLE)."""
+    async def start(self, command: list[str], timeout: float) -> None:
+        """Start the child and wait until its model is loaded. Raises SixfoldError(ENGINE_UNAVAILABLE).
+
+        `command` is a module and its arguments; the descriptor of its socket comes before them.
+        """
         loop = asyncio.get_running_loop()
         self._ready = loop.create_future()
         ours, theirs = socket.socketpair()
@@ -45,10 +45,9 @@ class EngineProcess(asyncio.Protocol):
                 self._child = await asyncio.create_subprocess_exec(
                     sys.executable,
                     "-m",
-                    "model_service.adapters.openvino.worker",
+                    command[0],
                     str(theirs.fileno()),
-                    str(folder),
-                    orjson.dumps(options).decode(),
+                    *command[1:],
                     pass_fds=[theirs.fileno()],
                     stdin=asyncio.subprocess.DEVNULL,
                 )
@@ -92,8 +91,7 @@ class EngineProcess(asyncio.Protocol):
             await child.wait()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's transports are none by type
 
     def data_received(self, data: bytes) -> None:
         for message in self._unpacker.feed(data):

@@ -1,0 +1,1 @@
+"""The gRPC edge: proto to domain and back. No decisions."""
