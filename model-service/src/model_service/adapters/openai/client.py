@@ -125,7 +125,7 @@ class Reply:
                     piece = await content.readany()
             except TimeoutError as error:
                 raise (failures.too_late() if left <= seconds else failures.silent(begun=begun)) from error
-            except (aiohttp.ClientError, OSError) as error:
+            except (aiohttp.ClientError, OSError, RuntimeError) as error:  # the last is a closed session's
                 raise failures.cut(begun=begun) from error
             if not piece:
                 return

@@ -15,6 +15,8 @@ from tokenizers import Tokenizer
 from model_service.engines.types import Message
 from servicekit.errors import Reason, SixfoldError
 
+_LARGEST_FACTOR = 1000
+
 
 class Prompts:
     """Turns conversations into prompts and counts tokens. Reads its folder once.
@@ -61,6 +63,17 @@ class Prompts:
         return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
 
+class _Sandbox(ImmutableSandboxedEnvironment):
+    """Jinja's sandbox, which limits loops but not what a product or a power may grow to."""
+
+    intercepted_binops = frozenset({"*", "**"})
+
+    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+        if not all(isinstance(side, int | float) and abs(side) <= _LARGEST_FACTOR for side in (left, right)):
+            raise TemplateError("only small numbers are multiplied here")
+        return super().call_binop(context, operator, left, right)
+
+
 def _template(folder: Path, config: dict[str, Any]) -> Any | None:
     file = folder / "chat_template.jinja"
     source = file.read_text(encoding="utf-8") if file.exists() else config.get("chat_template")
@@ -69,9 +82,7 @@ def _template(folder: Path, config: dict[str, Any]) -> Any | None:
     if not source:
         return None
     # The template comes with the weights, from strangers: it runs in a sandbox and changes nothing.
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols], autoescape=False
-    )
+    environment = _Sandbox(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols], autoescape=False)
     environment.filters["tojson"] = lambda value, indent=None: json.dumps(
         value, ensure_ascii=False, indent=indent
     )

@@ -35,7 +35,8 @@ class Slots:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._queue.append(turn)
         try:
-            await asyncio.wait_for(turn, max(seconds, 0))
+            async with asyncio.timeout(seconds):  # wait_for loses a cancellation that meets its result
+                await turn
         except TimeoutError:
             self._leave(turn)
             raise SixfoldError(
