@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from structlog.testing import capture_logs
 
 from gateway.api.rest.app import create_app
 from gateway.api.rest.deps import RestDeps
@@ -89,6 +90,7 @@ async def test_errors_have_one_shape(client, method, path, status, code) -> None
         (b"", None, "invalid_request"),
         (b'{"name": 7}', "name", "invalid_request"),
         (b'{"name": "a\\nb"}', "name", "invalid_request"),
+        (b'{"name": "\\ud800"}', "name", "invalid_request"),
         (b'{"name": "' + b"x" * 201 + b'"}', "name", "invalid_request"),
         (b'{"nom": "a"}', "nom", "invalid_request"),
         (b'{"scopes": "chat:write"}', "scopes", "invalid_request"),
@@ -252,8 +254,10 @@ async def test_no_exception_text_leaves(make_app, keys_service, admin, monkeypat
         raise RuntimeError("password=hunter2 at /srv/secret")
 
     monkeypatch.setattr(keys_service._store, "list", explode)
-    async with client_of(make_app()) as client:
-        response = await client.get("/v1/keys", headers=admin)
+    with capture_logs() as logs:
+        async with client_of(make_app()) as client:
+            response = await client.get("/v1/keys", headers=admin)
+    assert [(line["event"], line["path"]) for line in logs] == [("rest_request_failed", "/v1/keys")]
     assert response.status_code == 500
     assert error_of(response)["code"] == "internal"
     assert "hunter2" not in response.text

@@ -109,7 +109,14 @@ async def _wire(settings: GatewaySettings, lifecycle: Lifecycle, closers: list[C
 
     hot = HotDeps(authenticator, admission, router, catalogue, cache, _hot_limits(settings))
     rest = create_app(
-        RestDeps(authenticator, keys, admission, lifecycle, metrics_token=_metrics_token(settings))
+        RestDeps(
+            authenticator,
+            keys,
+            admission,
+            lifecycle,
+            notes=live.notes,
+            metrics_token=_metrics_token(settings),
+        )
     )
     app = RootApp(
         _hot_routes(hot),

@@ -27,6 +27,10 @@ class LiveConfig:
         """Calls `listener` with every later configuration."""
         self._listeners.append(listener)
 
+    def notes(self) -> dict[str, str]:
+        """What readiness tells of it."""
+        return {"config": "ok" if self.stale is None else "stale"}
+
     def reload(self) -> bool:
         """Reads the file again; whether a configuration is newly in force."""
         try:

@@ -59,11 +59,16 @@ class Stream:
                 raise
             await self._break_off(error)
         except asyncio.CancelledError:
-            if not self._slow:
-                raise
             if self._task is not None:
                 self._task.uncancel()
-            self._cut_slow_reader()
+            if self._slow:
+                self._cut_slow_reader()
+            elif self._exchange.status:
+                await self._break_off(
+                    SixfoldError(Reason.DRAINING, "This server had to stop.", retry_after=1)
+                )
+            else:
+                raise SixfoldError(Reason.DRAINING, "This server had to stop.", retry_after=1) from None
         finally:
             if self._timer is not None:
                 self._timer.cancel()

@@ -84,6 +84,7 @@ class FakeEngine(model_service_pb2_grpc.ModelServiceServicer):
         self.metadata.append(dict(context.invocation_metadata()))
         self.deadlines.append(context.time_remaining())
         self.running += 1
+        ended = False
         try:
             behaviour = self.behaviours.get(request.model, words)
             sequence = 0
@@ -98,11 +99,15 @@ class FakeEngine(model_service_pb2_grpc.ModelServiceServicer):
                 yield response
                 sequence += 1
                 self.sent += 1
-        except asyncio.CancelledError:
-            self.cancels += 1
-            self.cancelled.set()
+            ended = True
+        except SixfoldError:
+            ended = True
             raise
         finally:
+            # A cancelled call ends in CancelledError, or in whatever a write to it raises.
+            if not ended:
+                self.cancels += 1
+                self.cancelled.set()
             self.running -= 1
 
     async def Embed(self, request: pb.EmbedRequest, context: Any) -> pb.EmbedResponse:
@@ -176,7 +181,7 @@ async def _main() -> None:
     engine.pause = float(sys.argv[3]) if len(sys.argv) > 3 else 0.0
     server = EngineServer(engine, key, port)
     await server.start()
-    print(f"listening on {server.port}", flush=True)  # noqa: T201
+    print(f"listening on {server.port}", flush=True)
     await asyncio.Event().wait()
 
 
