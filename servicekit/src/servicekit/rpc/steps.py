@@ -7,6 +7,7 @@ messages of a stream do not pass them.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -17,7 +18,7 @@ from opentelemetry import trace
 
 from servicekit import metrics, telemetry
 from servicekit.errors import Code, Reason, SixfoldError, internal
-from servicekit.identity import ServiceIdentity, set_caller
+from servicekit.identity import NO_TENANT, ServiceIdentity, set_caller
 from servicekit.logs import bind, get_logger
 from servicekit.rpc.deadline import set_deadline
 from servicekit.rpc.limits import RpcLimits
@@ -34,7 +35,7 @@ _ABORT_SECONDS = 2.0
 class Call:
     """One call on its way in."""
 
-    __slots__ = ("context", "metadata", "method", "service", "started", "work")
+    __slots__ = ("context", "metadata", "method", "service", "started", "tenant", "work")
 
     def __init__(
         self, method: str, context: grpc.aio.ServicerContext[Any, Any], work: Callable[[], Awaitable[Any]]
@@ -45,6 +46,7 @@ class Call:
         self.metadata: Mapping[str, Any] = dict(context.invocation_metadata() or ())
         self.started = time.perf_counter()
         self.service = ""
+        self.tenant = ""
 
 
 Proceed = Callable[[Call], Awaitable[Any]]
@@ -116,7 +118,10 @@ async def telemetry_step(call: Call, proceed: Proceed) -> Any:
         if span is not None:
             _end_span(span, code, reason)
         facts = {"reason": reason} if reason else {}
-        _log.info(
+        # a service's own looking around, many times a minute, is news only when it fails
+        level = logging.DEBUG if call.tenant == NO_TENANT and code == "OK" else logging.INFO
+        _log.log(
+            level,
             "call",
             method=call.method,
             code=code,
@@ -166,7 +171,7 @@ def identify(identity: ServiceIdentity) -> Step:
         given = call.metadata.get("authorization")
         token = given[7:] if isinstance(given, str) and given[:7].lower() == "bearer " else ""
         caller = identity.verify(token)
-        call.service = caller.service
+        call.service, call.tenant = caller.service, caller.tenant
         set_caller(caller)
         bind(tenant=caller.tenant)
         return await proceed(call)
