@@ -1,6 +1,7 @@
 """A model service for tests: the real contract over real gRPC, with answers that a test decides.
 
-Run it by itself for measurements: `python fake_engine.py PORT SERVICE_KEY_FILE [SECONDS_BETWEEN_DELTAS]`.
+Run it by itself for measurements, from `tests/`: `python -m parts.fake_engine PORT KEY_FILE [SECONDS]`, where
+SECONDS lie between two pieces.
 """
 
 from __future__ import annotations

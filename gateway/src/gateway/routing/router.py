@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -194,7 +194,8 @@ def by_weight(targets: Sequence[TargetConfig], request_id: str) -> list[TargetCo
 
     def rank(numbered: tuple[int, TargetConfig]) -> float:
         index, target = numbered
-        drawn = zlib.crc32(f"{request_id}/{index}/{target.model}".encode())
-        return float(((drawn + 1) / 4294967297) ** (1 / target.weight))
+        digest = hashlib.blake2b(f"{request_id}/{index}".encode(), digest_size=8).digest()
+        drawn = (int.from_bytes(digest, "big") + 1) / (2**64 + 1)
+        return float(drawn ** (1 / target.weight))
 
     return [target for _, target in sorted(enumerate(live), key=rank, reverse=True)]
