@@ -15,6 +15,7 @@ from typing import Any
 
 from model_service.adapters.child import inside
 from model_service.adapters.child.wire import Unpacker, pack
+from model_service.adapters.sentence_transformers.quick_import import sentence_transformer
 
 
 def main() -> None:
@@ -38,7 +39,8 @@ def load(folder: str, threads: int) -> Any:
     """The model, on the CPU and in evaluation mode."""
     warnings.simplefilter("ignore")
     import torch
-    from sentence_transformers import SentenceTransformer
+
+    SentenceTransformer = sentence_transformer()  # noqa: N806
     from transformers.utils import logging
 
     logging.set_verbosity_error()
