@@ -81,8 +81,10 @@ class Process:
         return total / 2**20
 
     def tail(self, lines: int = 15) -> str:
-        """The last lines of its output."""
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+        """The last lines of its output, without those that only inform."""
+        every = self.log.read_text(errors="replace").splitlines()
+        telling = [line for line in every if '"level":"info"' not in line]
+        return "\n".join(telling[-lines:])
 
 
 def _cpu(pid: int) -> float:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.common.budget import rounds
 from benchmarks.common.busy import busy
 from benchmarks.common.load import Result, run_load
 from benchmarks.common.stats import Spread, quantile, spread
@@ -81,9 +82,8 @@ def measure(*, quick: bool) -> dict[str, Any]:
                 )
             for side in sides:
                 _warm(side)
-            for mode, rounds in (("idle", 2 if quick else 5), ("busy", 1 if quick else 3)):
-                for number in range(rounds):
-                    print(f"gateway: {mode} round {number + 1} of {rounds}", file=sys.stderr, flush=True)
+            for mode, planned, seconds in (("idle", 2 if quick else 5, 110), ("busy", 1 if quick else 3, 90)):
+                for number in rounds("gateway", mode, planned, seconds):
                     with busy(mode == "busy"):
                         _round(sides if number % 2 else sides[::-1], mode, upstream_port, figures, quick)
             figures["rss_mib"] = {name: mib for side in sides for name, mib in side.rss_mib().items()}

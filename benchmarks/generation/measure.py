@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 import tempfile
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from benchmarks.common.budget import rounds
 from benchmarks.common.busy import busy
 from benchmarks.common.stats import quantile
 from benchmarks.generation.sides import (
@@ -50,9 +50,8 @@ def measure(*, quick: bool) -> dict[str, Any]:
             sides.append(LlamaSide.start(Path(temporary)))
             for side in sides:
                 side.run(4, bodies("warm", 4, 16), 16)
-            for mode, rounds in (("idle", 2 if quick else 5), ("busy", 1 if quick else 2)):
-                for number in range(rounds):
-                    print(f"generation: {mode} round {number + 1} of {rounds}", file=sys.stderr, flush=True)
+            for mode, planned, seconds in (("idle", 2 if quick else 5, 150), ("busy", 1 if quick else 2, 60)):
+                for number in rounds("generation", mode, planned, seconds):
                     turned = sides[number % len(sides) :] + sides[: number % len(sides)]
                     with busy(mode == "busy"):
                         _round(turned, f"{mode}-{number}", mode, figures, quick)
