@@ -14,6 +14,7 @@ from sixfold_cli.errors import CliError, Exit
 from sixfold_cli.home import Home
 from sixfold_cli.logfile import Tail, for_people
 from sixfold_cli.process import Child, describe_exit
+from sixfold_cli.services import with_bytecode
 
 DEFAULT_MODELS = ("smollm2-135m-instruct", "all-minilm-l6-v2")
 
@@ -29,7 +30,7 @@ def are_prepared(home: Home) -> bool:
 def prepare(home: Home, console: Console) -> None:
     """Runs the preparation, showing its lines. CliError when it fails or is interrupted."""
     console.step("preparing the models, once")
-    env = {**os.environ, "SIXFOLD_HOME": str(home.root), "SIXFOLD_LOG_FORMAT": "text"}
+    env = {**with_bytecode(os.environ), "SIXFOLD_HOME": str(home.root), "SIXFOLD_LOG_FORMAT": "text"}
     child = Child(
         "prepare", (sys.executable, "-m", "model_service", "prepare"), env, home.logs / "prepare.log"
     )
