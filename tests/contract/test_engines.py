@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -226,6 +227,15 @@ async def test_keeps_to_a_schema(started: Started) -> None:
     told = json.loads((await answer(started.engine, request)).text)
     assert set(told) == {"city", "people"}
     assert isinstance(told["people"], int)
+
+
+async def test_outlives_a_schema_that_does_not_compile(started: Started) -> None:
+    if Capability.STRUCTURED_OUTPUT not in started.card.capabilities:
+        pytest.skip("the engine has no structured output")
+    for broken in (Format("json_schema", {"type": "object", "properties": 7}), Format("regex", "(((")):
+        with contextlib.suppress(SixfoldError):  # some servers make do with what they understand
+            await answer(started.engine, ask(format=broken, max_tokens=4))
+    assert (await answer(started.engine, ask(max_tokens=4))).usage.completion_tokens == 4
 
 
 async def test_refuses_a_prompt_that_does_not_fit(started: Started) -> None:

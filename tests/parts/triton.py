@@ -40,6 +40,7 @@ class Triton:
         *,
         repositories: Sequence[Path] = (REPOSITORY,),
         env: Mapping[str, str] | None = None,
+        options: Sequence[str] = (),
     ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="sixfold-triton-"))
         self.grpc = f"127.0.0.1:{free_port()}"
@@ -63,6 +64,7 @@ class Triton:
                 f"--metrics-port={metrics}",
                 "--metrics-interval-ms=200",
                 "--exit-timeout-secs=5",
+                *options,
             ],
             log=self.folder / "triton.log",
             # The backend ignores PYTHONPATH and takes the first `python3` on PATH for its home.
@@ -122,11 +124,14 @@ class Triton:
 
 
 def find_triton(
-    *, repositories: Sequence[Path] = (REPOSITORY,), env: Mapping[str, str] | None = None
+    *,
+    repositories: Sequence[Path] = (REPOSITORY,),
+    env: Mapping[str, str] | None = None,
+    options: Sequence[str] = (),
 ) -> Triton:
     """A running server, or a skipped test that says why there is none."""
     try:
-        server = Triton(triton_folder(), repositories=repositories, env=env)
+        server = Triton(triton_folder(), repositories=repositories, env=env, options=options)
         server.start()
     except (CannotGet, PartFailed) as reason:
         skip_part("Triton", str(reason))
