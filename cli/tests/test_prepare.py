@@ -28,13 +28,22 @@ def script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, body: str) -> None:
     monkeypatch.setenv("PYTHONPATH", str(folder.parent))
 
 
-def test_it_is_asked_only_while_something_is_missing(home: Home) -> None:
+def test_it_is_asked_while_something_is_missing_or_its_code_has_changed(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert not preparing.are_prepared(home)
     for name in preparing.DEFAULT_MODELS:
         (home.models / name).mkdir(parents=True)
+    (home.root / "models.yaml").touch()
+    assert not preparing.are_prepared(home)
+    script(monkeypatch, tmp_path, "")
+    preparing.prepare(home, Console(io.StringIO()))
+    assert preparing.are_prepared(home)
+    (home.root / "models.yaml").unlink()
     assert not preparing.are_prepared(home)
     (home.root / "models.yaml").touch()
-    assert preparing.are_prepared(home)
+    monkeypatch.setattr(preparing, "_recipe", lambda: "another")
+    assert not preparing.are_prepared(home)
 
 
 def test_its_lines_are_shown(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

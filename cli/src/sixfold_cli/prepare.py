@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import importlib.util
 import os
 import signal
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 
 from sixfold_cli.console import Console
@@ -20,16 +23,34 @@ DEFAULT_MODELS = ("smollm2-135m-instruct", "all-minilm-l6-v2")
 
 
 def are_prepared(home: Home) -> bool:
-    """Whether `model_service prepare` has been through here. It repairs what is broken by itself."""
-    return (home.root / "models.yaml").is_file() and (
-        os.environ.get("SIXFOLD_MODEL_SERVICE_CONFIG") is not None
-        or all((home.models / name).is_dir() for name in DEFAULT_MODELS)
-    )
+    """Whether this version of `model_service prepare` has been through here. It repairs what is broken itself."""
+    if not (home.root / "models.yaml").is_file() or not all(
+        (home.models / n).is_dir() for n in DEFAULT_MODELS
+    ):
+        return False
+    try:
+        return _mark(home).read_text() == _recipe()
+    except OSError:
+        return False
+
+
+def _mark(home: Home) -> Path:
+    return home.run / "prepared"
+
+
+def _recipe() -> str:
+    """A hash over the code that prepares, found without importing it."""
+    digest = hashlib.sha256()
+    spec = importlib.util.find_spec("model_service")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        for path in sorted((Path(folder) / "prepare").glob("*.py")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def prepare(home: Home, console: Console) -> None:
     """Runs the preparation, showing its lines. CliError when it fails or is interrupted."""
-    console.step("preparing the models, once")
+    console.step("preparing the models (only now, and when how it is done changes)")
     env = {**with_bytecode(os.environ), "SIXFOLD_HOME": str(home.root), "SIXFOLD_LOG_FORMAT": "text"}
     child = Child(
         "prepare", (sys.executable, "-m", "model_service", "prepare"), env, home.logs / "prepare.log"
@@ -59,6 +80,7 @@ def prepare(home: Home, console: Console) -> None:
             f"All it said: {child.log}",
             reason="PREPARE_FAILED",
         )
+    _mark(home).write_text(_recipe())
 
 
 def _show(tail: Tail, console: Console) -> None:

@@ -35,7 +35,7 @@ CAPABILITIES = frozenset(
 )
 _ROOM = 320 << 20
 _DEFAULTS = {"temperature": 0.2, "top_p": 0.9}
-"""What its authors sample it with. At 1.0, which callers leave unsaid, so small a model rambles without end."""
+"""What its authors sample it with. At 1.0 so small a model rambles without end."""
 
 
 def prepare_smollm2(models: Path, progress: Progress) -> None:
