@@ -26,10 +26,10 @@ _SCALARS = (
     | st.text(max_size=8)
     | st.sampled_from(["user", "assistant", "tool", "text", "function", "auto", "json_schema"])
 )
-_INNER = (
-    "role content tool_calls tool_call_id type text image_url url function name arguments parameters schema "
-    "id detail include_usage parallel_tool_calls"
-).split()
+_INNER = [
+    *("role", "content", "tool_calls", "tool_call_id", "type", "text", "image_url", "url", "detail", "id"),
+    *("function", "name", "arguments", "parameters", "schema", "include_usage", "parallel_tool_calls"),
+]
 _NAMES = st.text(max_size=6) | st.sampled_from(
     sorted({*chat.KNOWN, *completion.KNOWN, *embedding.KNOWN, *_INNER})
 )

@@ -17,12 +17,12 @@ import grpc
 from servicekit.errors import Reason, SixfoldError
 from servicekit.identity import Caller, ServiceIdentity, current_caller, load_key
 from servicekit.lifecycle import Lifecycle
-from servicekit.rpc import RpcServer, to_proto_error
+from servicekit.rpc import RpcServer, Tls, to_proto_error
 from sixfold.model.v1 import generation_pb2 as gen
 from sixfold.model.v1 import model_pb2, model_service_pb2_grpc
 from sixfold.model.v1 import model_service_pb2 as pb
 
-Events = AsyncIterator[gen.Delta | gen.Usage | SixfoldError]
+Events = AsyncIterator[gen.Delta | gen.Usage | SixfoldError | pb.GenerateResponse]
 Behaviour = Callable[["FakeEngine", pb.GenerateRequest], Events]
 
 
@@ -38,7 +38,7 @@ def card(
         engine="fake",
         state=model_pb2.STATE_READY,
         context_tokens=4096,
-        capabilities=[model_pb2.Capability.Value(f"CAPABILITY_{word.upper()}") for word in words],
+        capabilities=[f"CAPABILITY_{word.upper()}" for word in words],
     )
 
 
@@ -91,7 +91,9 @@ class FakeEngine(model_service_pb2_grpc.ModelServiceServicer):
             sequence = 0
             async for event in behaviour(self, request):
                 response = pb.GenerateResponse(sequence=sequence)
-                if isinstance(event, gen.Delta):
+                if isinstance(event, pb.GenerateResponse):
+                    response = event  # as a test made it, its sequence too
+                elif isinstance(event, gen.Delta):
                     response.delta.CopyFrom(event)
                 elif isinstance(event, gen.Usage):
                     response.usage.CopyFrom(event)
@@ -122,6 +124,15 @@ class FakeEngine(model_service_pb2_grpc.ModelServiceServicer):
             served_by=gen.ServedBy(model=request.model, version="v1", engine="fake"),
         )
 
+    async def GetModel(self, request: pb.GetModelRequest, context: Any) -> pb.GetModelResponse:
+        raise SixfoldError(Reason.UNIMPLEMENTED, "The double does not do this.")
+
+    async def LoadModel(self, request: pb.LoadModelRequest, context: Any) -> pb.LoadModelResponse:
+        raise SixfoldError(Reason.UNIMPLEMENTED, "The double does not do this.")
+
+    async def UnloadModel(self, request: pb.UnloadModelRequest, context: Any) -> pb.UnloadModelResponse:
+        raise SixfoldError(Reason.UNIMPLEMENTED, "The double does not do this.")
+
     async def ListModels(self, request: pb.ListModelsRequest, context: Any) -> pb.ListModelsResponse:
         return pb.ListModelsResponse(models=self.models)
 
@@ -134,8 +145,9 @@ def gen_embedding(values: bytes) -> pb.Embedding:
 class EngineServer:
     """A fake engine behind the server that every service of the platform has."""
 
-    def __init__(self, engine: FakeEngine, key: bytes, port: int = 0) -> None:
+    def __init__(self, engine: FakeEngine, key: bytes, port: int = 0, tls: Tls | None = None) -> None:
         self.engine = engine
+        self._tls = tls
         self._key = key
         self.port = port
         self._server: RpcServer | None = None
@@ -148,6 +160,7 @@ class EngineServer:
             service="model-service",
             identity=ServiceIdentity("model-service", self._key),
             lifecycle=lifecycle,
+            tls=self._tls,
         )
         self._server.add(
             model_service_pb2_grpc.add_ModelServiceServicer_to_server,

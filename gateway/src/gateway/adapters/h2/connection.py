@@ -167,7 +167,7 @@ class Connection(asyncio.Protocol):
             self._data(flags, stream, payload)
         elif kind == frames.HEADERS:
             if flags & frames.PADDED:
-                payload = payload[1 : len(payload) - payload[0]]
+                payload = _without_padding(payload)
             if flags & frames.PRIORITY_FLAG:
                 payload = payload[5:]
             self._block_stream, self._block_ends = stream, bool(flags & frames.END_STREAM)
@@ -198,7 +198,7 @@ class Connection(asyncio.Protocol):
             self._write(frames.window_update(0, self._received))
             self._received = 0
         if flags & frames.PADDED:
-            payload = payload[1 : flow - payload[0]]
+            payload = _without_padding(payload)
         call = self._calls.get(stream)
         if call is not None:
             call.data(payload, flow)
@@ -287,3 +287,10 @@ class Connection(asyncio.Protocol):
             self._pinged = True
             self._write(frames.frame(frames.PING, 0, 0, b"sixfold!"))
         self._watch = self._loop.call_later(_PONG_SECONDS if self._pinged else _SILENCE_SECONDS, self._check)
+
+
+def _without_padding(payload: bytes) -> bytes:
+    """What a padded frame carries. Raises ValueError when there is more padding than frame."""
+    if payload[0] >= len(payload):
+        raise ValueError
+    return payload[1 : len(payload) - payload[0]]

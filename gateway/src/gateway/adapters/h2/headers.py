@@ -69,6 +69,7 @@ class HeaderReader:
     def __init__(self) -> None:
         self._decoder = Decoder(max_header_list_size=MAX_LIST_BYTES)
         self._decoder.max_allowed_table_size = 0
+        self._decoder.header_table_size = 0  # whether or not the peer says so before its first block
         self._known: dict[bytes, Headers] = {}
 
     def read(self, block: bytes) -> Headers:
