@@ -179,14 +179,21 @@ async def test_warnings_show_and_the_rest_stays_in_the_file(
     home: Home, make_service: Any, supervise: Any, eventually: Any
 ) -> None:
     lines = """
-        print('{"level":"info","event":"quiet"}', flush=True)
-        print('{"level":"warning","event":"loud","queue":7}', flush=True)
+        print('{"level":"warning","event":"early"}', flush=True)
+        def later():
+            while not (home / "go").exists():
+                time.sleep(0.01)
+            print('{"level":"info","event":"quiet"}', flush=True)
+            print('{"level":"warning","event":"loud","queue":7}', flush=True)
+        threading.Thread(target=later, daemon=True).start()
     """
     running = supervise(make_service("alpha", lines))
     await running.until_ready()
+    (home.root / "go").touch()
     await eventually(lambda: "loud" in running.output.getvalue())
     assert "queue=7" in running.output.getvalue()
     assert "quiet" not in running.output.getvalue()
+    assert "early" not in running.output.getvalue()
     assert "quiet" in (home.logs / "alpha.log").read_text()
     await running.stop()
 

@@ -23,7 +23,7 @@ DEFAULT_MODELS = ("smollm2-135m-instruct", "all-minilm-l6-v2")
 
 
 def are_prepared(home: Home) -> bool:
-    """Whether this version of `model_service prepare` has been through here. It repairs what is broken itself."""
+    """Whether this `model_service prepare` has been through here. What is broken it repairs by itself."""
     if not (home.root / "models.yaml").is_file() or not all(
         (home.models / n).is_dir() for n in DEFAULT_MODELS
     ):

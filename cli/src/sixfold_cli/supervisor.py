@@ -60,6 +60,7 @@ class Supervisor:
             each.name: Child(each.name, each.command, each.env, home.logs / f"{each.name}.log")
             for each in services
         }
+        self._tails = {name: Tail(child.log) for name, child in self._children.items()}
         self._states = {each.name: self._blank(each) for each in services}
         state.services = list(self._states.values())
         self._keepers: list[asyncio.Task[None]] = []
@@ -147,6 +148,7 @@ class Supervisor:
             why = await self._until_ready(service, child)
             ready_at = None if why else time.monotonic()
             if ready_at is not None:
+                self._show(service.name)
                 self._note(seen, "ready", child)
                 if ready.is_set():
                     self.console.service(service.name, "ready again", "good")
@@ -226,16 +228,20 @@ class Supervisor:
 
     async def _show_logs(self) -> None:
         """Warnings and worse to the terminal; large logs aside."""
-        tails = {name: Tail(child.log) for name, child in self._children.items()}
         while True:
-            for name, tail in tails.items():
-                for line in tail.lines():
-                    level = severity(line)
-                    if level >= 30:
-                        for part in for_people(line):
-                            self.console.service(name, part, "warn" if level < 40 else "bad")
+            for name, tail in self._tails.items():
+                self._show(name)
                 rotate(tail.path)
             await asyncio.sleep(2 * self.patience.tick)
+
+    def _show(self, name: str) -> None:
+        """New lines of one service: warnings; only errors while it starts, for then it waits as we do."""
+        least = 40 if self._states[name].state == "starting" else 30
+        for line in self._tails[name].lines():
+            level = severity(line)
+            if level >= least:
+                for part in for_people(line):
+                    self.console.service(name, part, "warn" if level < 40 else "bad")
 
     def _note(self, seen: ServiceState, word: str, child: Child) -> None:
         seen.state, seen.started_at = word, child.started_at

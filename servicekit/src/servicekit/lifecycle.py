@@ -90,7 +90,8 @@ class Lifecycle:
         self._checked_at = time.monotonic()
         for name, word in self._checks.items():
             if word != before.get(name, "ok"):
-                _log.warning("dependency changed", dependency=name, state=word)
+                note = _log.info if word == "ok" else _log.warning
+                note("dependency changed", dependency=name, state=word)
         return self._checks
 
     async def _ask_one(self, check: Check, timeout: float) -> str:
