@@ -24,6 +24,7 @@ from sixfold_cli.prepare import are_prepared, prepare
 from sixfold_cli.services import local_services
 from sixfold_cli.state import State, read_state
 from sixfold_cli.supervisor import Patience, Supervisor
+from sixfold_cli.templates import ensure_config
 
 
 def address() -> tuple[str, int, str]:
@@ -59,6 +60,10 @@ def foreground(home: Home, console: Console, on_ready: Callable[[State], None]) 
                 console.step(done)
             if ensure_token(home):
                 console.step(f"made a token for the first tenant: {home.token}")
+            if ensure_config(home):
+                console.step(
+                    f"wrote {home.root / 'gateway.yaml'}: routes, limits and caching, yours to change"
+                )
             if not are_prepared(home):
                 prepare(home, console)
             services = local_services(home, host, port, os.environ)
