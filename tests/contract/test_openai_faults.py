@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from opentelemetry import trace
+from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 from parts.openai_upstream import Exchange, Handler, ScriptedUpstream
 
 from model_service.adapters.openai import OpenAIEmbeddings, OpenAIEngine
@@ -499,6 +501,20 @@ async def test_a_slow_reader_bounds_what_is_kept_of_an_answer() -> None:
         assert sum(written) < 30_000_000, "the server has to wait"
         assert held < 20_000_000
         await events.aclose()
+
+
+async def test_the_trace_goes_on_at_the_server() -> None:
+    async def handler(exchange: Exchange) -> None:
+        await exchange.head()
+        await exchange.end()
+
+    async with upstream(handler) as (engine, server):
+        context = SpanContext(0xA1, 0xB2, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))
+        with trace.use_span(NonRecordingSpan(context)):
+            await collect(engine, ask())
+        assert server.seen[-1].headers["traceparent"] == f"00-{0xA1:032x}-{0xB2:016x}-01"
+        await collect(engine, ask())
+        assert "traceparent" not in server.seen[-1].headers
 
 
 async def test_embeddings() -> None:

@@ -16,6 +16,7 @@ import orjson
 from model_service.adapters.openai import failures
 from model_service.adapters.openai.options import OpenAIOptions
 from servicekit.errors import SixfoldError
+from servicekit.telemetry import traceparent
 
 _ERROR_BYTES = 64 << 10
 _READ_BYTES = 256 << 10  # buffered of one answer while nobody reads; beyond, the server has to wait
@@ -87,9 +88,15 @@ class Client:
         """Send it, on another connection where a kept one turns out to have been closed by the server."""
         for _ in range(self._options.max_running + 1):
             connection = SimpleNamespace(kept=False)
+            trace = traceparent()
             try:
                 return await self._open().request(
-                    method, url, data=data, allow_redirects=False, trace_request_ctx=connection
+                    method,
+                    url,
+                    data=data,
+                    headers={"traceparent": trace} if trace else None,
+                    allow_redirects=False,
+                    trace_request_ctx=connection,
                 )
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
                 if not connection.kept:

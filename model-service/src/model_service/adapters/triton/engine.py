@@ -7,56 +7,23 @@ import contextlib
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
-from pathlib import Path
 from time import monotonic
 from typing import Any
 
-import grpc
-from pydantic import Field
-
-from model_service.adapters.remote.options import RemoteOptions, known_of, read_options
+from model_service.adapters.remote.options import known_of, read_options
 from model_service.adapters.remote.prompts import Prompts
 from model_service.adapters.remote.slots import Slots
 from model_service.adapters.triton import failures
 from model_service.adapters.triton.address import Address
 from model_service.adapters.triton.answer import Answer
+from model_service.adapters.triton.options import TritonOptions
 from model_service.adapters.triton.request import build, capabilities, check, unsupported
 from model_service.adapters.triton.server import ModelServer, Served
 from model_service.adapters.triton.stream import Cancels, stream_responses
 from model_service.engines.types import Card, Event, Generation, Load
-from model_service.models.config import ConfigError
 from servicekit.errors import Reason, SixfoldError
 
 _UNLOAD_SECONDS = 20.0
-
-
-class TritonOptions(RemoteOptions):
-    """Options of a model behind Triton."""
-
-    tokenizer: Path | None = Field(
-        None, description="Folder with tokenizer.json and the chat template; without it, prompts only."
-    )
-    max_tokens: int = Field(
-        512, ge=1, description="Tokens of an answer where neither caller nor context say."
-    )
-    load: bool = Field(True, description="Load the model through the repository API where it is not loaded.")
-    unload: bool | None = Field(
-        None,
-        description="Unload it on close. Unset: if this process loaded it. False where services share it.",
-    )
-    load_timeout: float = Field(300.0, gt=0, le=3600, description="Seconds that loading may take.")
-    ca_file: Path | None = Field(None, description="PEM of the authority to trust, for tritons://.")
-    cert_file: Path | None = Field(None, description="PEM of this client's certificate chain.")
-    key_file: Path | None = Field(None, description="PEM of this client's key.")
-
-    def credentials(self) -> grpc.ChannelCredentials:
-        """Raises ConfigError when a file cannot be read."""
-        files = (self.ca_file, self.key_file, self.cert_file)
-        try:
-            ca, key, chain = (file.read_bytes() if file else None for file in files)
-        except OSError as error:
-            raise ConfigError(f"{error.filename} cannot be read.") from None
-        return grpc.ssl_channel_credentials(root_certificates=ca, private_key=key, certificate_chain=chain)
 
 
 class TritonEngine:
@@ -163,7 +130,7 @@ class TritonEngine:
         await self._server.close()
 
     async def _stream(self, message: Any, seconds: float) -> AsyncGenerator[Any, None]:
-        """The responses; a server that has lost its model, having been restarted perhaps, is given it again."""
+        """The responses. A server that lost its model, by a restart perhaps, is given it again."""
         ended = False
         try:
             async with aclosing(stream_responses(self._server.stub, message, seconds)) as responses:

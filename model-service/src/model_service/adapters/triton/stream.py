@@ -13,6 +13,7 @@ from model_service.adapters.triton import failures
 from model_service.adapters.triton.profiles import Profile
 from model_service.adapters.triton.request import build_cancel
 from model_service.adapters.triton.server import Served
+from servicekit.telemetry import traceparent
 
 # With it, errors end the stream with a true gRPC status instead of a message without a code.
 _METADATA = (("triton_grpc_error", "true"),)
@@ -26,7 +27,9 @@ async def stream_responses(stub: Any, message: Any, seconds: float) -> AsyncGene
     """
     if seconds <= 0:
         raise failures.too_late()
-    call = stub.ModelStreamInfer(timeout=seconds, metadata=_METADATA)
+    trace = traceparent()
+    metadata = (*_METADATA, ("traceparent", trace)) if trace else _METADATA
+    call = stub.ModelStreamInfer(timeout=seconds, metadata=metadata)
     begun = ended = False
     try:
         await call.write(message)
