@@ -66,7 +66,10 @@ def test_children_end_with_a_killed_supervisor(
     assert processes_of(home) == []
 
 
-def test_sigterm_ends_both(home: Home, make_service: Any, processes_of: Processes) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_ends_both(
+    home: Home, make_service: Any, processes_of: Processes, number: signal.Signals
+) -> None:
     service = make_service("alpha")
     arguments = [str(home.root), service.command[2], str(service.ready[1])]
     with subprocess.Popen(
@@ -77,7 +80,7 @@ def test_sigterm_ends_both(home: Home, make_service: Any, processes_of: Processe
     ) as supervisor:
         assert supervisor.stdout
         supervisor.stdout.readline()
-        supervisor.send_signal(signal.SIGTERM)
+        supervisor.send_signal(number)
         assert supervisor.wait() == 0
     assert (home.root / "ends").read_text() == "alpha\n"
     assert processes_of(home) == []
