@@ -37,6 +37,7 @@ class KeptProcess:
         self._on_gone = on_gone
         self._timeout = timeout
         self._process: ChildProcess | None = None
+        self._ended: ChildProcess | None = None
         self._restart: asyncio.Task[None] | None = None
         self._seconds = 1.0
 
@@ -75,8 +76,9 @@ class KeptProcess:
             restart.cancel()
             with suppress(asyncio.CancelledError):
                 await restart
-        if process is not None:
-            await process.close()
+        for child in (process, self._ended):
+            if child is not None:
+                await child.close()
 
     def _take(self, message: dict[str, Any]) -> None:
         if "failed" in message:
@@ -85,12 +87,14 @@ class KeptProcess:
             self._on_message(message)
 
     def _lost(self) -> None:
-        self._process = None
+        self._ended, self._process = self._process, None
         log.error("engine process ended", model=self._model)
         self._on_gone()
         self._restart = asyncio.create_task(self._start_again())
 
     async def _start_again(self) -> None:
+        if self._ended is not None:
+            await self._ended.close()  # its memory is free before the next one takes as much
         for pause in itertools.chain(_PAUSES, itertools.repeat(_PAUSES[-1])):
             await asyncio.sleep(pause)
             with suppress(SixfoldError):
