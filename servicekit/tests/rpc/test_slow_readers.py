@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import grpc.aio
+from structlog.testing import capture_logs
 
 from servicekit.rpc import RpcLimits
 from servicekit.rpc.limits import WINDOW_BYTES
@@ -72,3 +73,18 @@ async def test_a_caller_that_leaves_closes_a_generator_that_waits_to_be_read(ser
         assert not servicer.closed.is_set()
         call.cancel()
         await servicer.closed.wait()
+
+
+async def test_a_caller_that_leaves_a_full_stream_is_no_failure(serve: Any) -> None:
+    """gRPC says ExecuteBatchError, not cancelled, when a message was waiting for room."""
+    servicer = Endless()
+    with capture_logs() as lines:
+        async with serve(servicer) as running:
+            for _ in range(5):
+                servicer.closed.clear()
+                call = running.stub.Generate(pb.GenerateRequest(), metadata=running.metadata, timeout=30)
+                await call.read()
+                await servicer.stands_still()
+                call.cancel()
+                await servicer.closed.wait()
+    assert not [line for line in lines if line["event"] == "call failed"]

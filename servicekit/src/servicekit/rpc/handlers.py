@@ -8,6 +8,7 @@ taken the one before, so a slow reader holds one message here, not a queue.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -74,6 +75,9 @@ def _streaming(method: str, inner: Any, decode: _Decode, many: bool, proceed: Pr
             try:
                 async for message in messages:
                     await write(message)
+            except grpc.aio.InternalError:
+                # The caller reset the stream while a message waited for room: it has left.
+                raise asyncio.CancelledError from None
             finally:
                 # A cancelled write leaves the generator at its yield: end it now, not when it is collected.
                 await messages.aclose()
