@@ -14,11 +14,12 @@ from parts.platform import Platform
 
 pytestmark = pytest.mark.real_model
 
+PATH = "/v1/completions"
 QUESTION = {
     "model": "default",
-    "messages": [{"role": "user", "content": "Tell me a very long story about the sea."}],
-    "max_tokens": 1500,
-    "logit_bias": {"2": -100},
+    "prompt": "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12,",
+    "max_tokens": 3000,
+    "temperature": 0.01,
 }
 
 
@@ -29,7 +30,7 @@ def test_kill_model_service_in_the_middle_of_streams(platform: Platform) -> None
     def read(slot: list[Any]) -> None:
         with httpx.stream(
             "POST",
-            f"{platform.url}/v1/chat/completions",
+            platform.url + PATH,
             json={**QUESTION, "stream": True},
             headers={"authorization": f"Bearer {platform.token}"},
             timeout=60,
@@ -57,9 +58,8 @@ def test_kill_model_service_in_the_middle_of_streams(platform: Platform) -> None
         error = json.loads(slot[-1])["error"]
         assert set(error) == {"message", "type", "param", "code"}
         assert error["code"]
-    platform.wait_ready(60)
-    assert platform.pid("model-service") != killed
-    answer = platform.client().chat.completions.create(
+    platform.wait_restarted("model-service", killed)
+    answer = platform.client(max_retries=2).chat.completions.create(
         model="default", messages=[{"role": "user", "content": "hi"}], max_tokens=4
     )
     assert answer.usage
@@ -69,22 +69,24 @@ def test_kill_model_service_while_an_answer_is_awaited(platform: Platform) -> No
     result: list[httpx.Response] = []
 
     def ask() -> None:
-        result.append(platform.post("/v1/chat/completions", json=QUESTION))
+        result.append(platform.post(PATH, json=QUESTION))
 
     asking = threading.Thread(target=ask)
     asking.start()
     asking.join(1.5)
     assert asking.is_alive(), "the answer came before the kill"
-    os.kill(platform.pid("model-service"), signal.SIGKILL)
+    killed = platform.pid("model-service")
+    os.kill(killed, signal.SIGKILL)
     asking.join(60)
     assert result, "no answer at all"
     assert result[0].status_code in (502, 503)
     assert result[0].json()["error"]["code"]
-    platform.wait_ready(60)
+    platform.wait_restarted("model-service", killed)
 
 
 def test_kill_gateway_and_the_keys_are_still_there(platform: Platform) -> None:
     made = json.loads(platform.run("--json", "keys", "create", "--name", "before").stdout)
-    os.kill(platform.pid("gateway"), signal.SIGKILL)
-    platform.wait_ready(60)
+    killed = platform.pid("gateway")
+    os.kill(killed, signal.SIGKILL)
+    platform.wait_restarted("gateway", killed)
     assert platform.client(api_key=made["key"]).models.list().data

@@ -115,6 +115,17 @@ class Platform:
     def metrics(self) -> str:
         return httpx.get(f"{self.url}/metrics", timeout=10).text
 
+    def wait_restarted(self, service: str, killed: int, seconds: float = 90) -> None:
+        """Until the supervisor has another process for the service, and it is ready."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            rows = {row["name"]: row for row in self.status()["services"]}
+            row = rows.get(service, {})
+            if row.get("pid") not in (None, killed) and row.get("ready"):
+                return self.wait_ready(max(1.0, end - time.monotonic()))
+            time.sleep(0.2)
+        raise AssertionError(f"{service} is not back after {seconds} s: {self.status()}\n{self.logs()}")
+
     def wait_ready(self, seconds: float = 60) -> None:
         """Until /readyz answers 200; raises with the last answer and the logs otherwise."""
         end = time.monotonic() + seconds
