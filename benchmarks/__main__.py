@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from typing import Any
@@ -34,6 +35,8 @@ def main() -> int:
     options = parser.parse_args()
     if unknown := set(options.parts) - set(PARTS):
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
+    # A stop asked for from outside unwinds like Ctrl-C, so that no process of ours is left.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     begin = time.monotonic()
     for name in options.parts or PARTS:
         measure, make_tables = PARTS[name]

@@ -47,12 +47,16 @@ def measure(*, quick: bool) -> dict[str, Any]:
         try:
             sides.append(HouseSide.start(Path(temporary), entry))
             sides.append(DirectSide.start(model, scheduler(entry)))
-            sides.append(LlamaSide.start(Path(temporary)))
-            for side in sides:
-                side.run(4, bodies("warm", 4, 16), 16)
+            llamas = [LlamaSide.start(Path(temporary), patient=patient) for patient in (False, True)]
+            sides += llamas
+            speeds = [_warm(side) for side in sides]
+            # llama.cpp as suits it best: whichever of its two ways to wait was faster just now, and
+            # patient threads on a busy machine, where the others collapse.
+            alone = llamas[speeds[2] < speeds[3]]
             for mode, planned, seconds in (("idle", 2 if quick else 5, 150), ("busy", 1 if quick else 2, 60)):
                 for number in rounds("generation", mode, planned, seconds):
-                    turned = sides[number % len(sides) :] + sides[: number % len(sides)]
+                    three = [*sides[:2], llamas[1] if mode == "busy" else alone]
+                    turned = three[number % 3 :] + three[: number % 3]
                     with busy(mode == "busy"):
                         _round(turned, f"{mode}-{number}", mode, figures, quick)
         finally:
@@ -76,6 +80,12 @@ def bodies(label: str, count: int, max_tokens: int) -> list[str]:
         options = {"max_tokens": max_tokens, "stream": True, "stream_options": {"include_usage": True}}
         made.append(json.dumps(request | options))
     return made
+
+
+def _warm(side: Side) -> float:
+    """Tokens a second of a few short answers, one at a time."""
+    result = side.run(1, bodies("warm", 3, 24), 24)
+    return sum(answer.tokens for answer in result.answers) / result.seconds
 
 
 def _round(sides: list[Side], label: str, mode: str, figures: dict[str, Any], quick: bool) -> None:

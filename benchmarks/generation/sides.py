@@ -121,7 +121,8 @@ class LlamaSide:
     token: str = field(default="none", repr=False)
 
     @classmethod
-    def start(cls, folder: Path) -> LlamaSide:
+    def start(cls, folder: Path, *, patient: bool) -> LlamaSide:
+        """With `patient` its threads sleep while they wait: slower alone, far faster beside others."""
         python = environment("llamacpp")
         port, threads = free_port(), len(os.sched_getaffinity(0))
         script = Path(__file__).with_name("llamacpp.py")
@@ -134,9 +135,9 @@ class LlamaSide:
             str(CONTEXT),
             str(threads),
         ]
-        # Without these its threads spin, and collapse as soon as anything else wants a core.
-        env = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "0"}
-        side = cls(Process.start("llamacpp", command, folder=folder, env=env), port)
+        env = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "0"} if patient else {}
+        name = f"llamacpp-{'patient' if patient else 'default'}"
+        side = cls(Process.start(name, command, folder=folder, env=env), port)
         begin = time.monotonic()
         while "http://" not in side.process.tail(400):
             if side.process.popen.poll() is not None or time.monotonic() - begin > 60:
