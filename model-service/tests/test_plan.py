@@ -77,7 +77,7 @@ def test_what_the_engine_cannot_do_is_refused_by_name(change: dict[str, Any], pa
         {"repetition_penalty": 0},
     ],
 )
-def test_values_out_of_range_are_refused(sampling: dict[str, float]) -> None:
+def test_values_out_of_range_are_refused(sampling: dict[str, Any]) -> None:
     with pytest.raises(SixfoldError) as refused:
         planned(**sampling)
     assert (refused.value.reason, refused.value.param) == (Reason.INVALID_REQUEST, next(iter(sampling)))

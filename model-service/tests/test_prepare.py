@@ -11,7 +11,7 @@ import pytest
 
 from model_service.engines.types import Card
 from model_service.models.cards import PreparedCard, is_whole, read_card, write_card
-from model_service.prepare import command, folder
+from model_service.prepare import command
 from model_service.prepare.compress import quantise_rows
 from model_service.prepare.folder import fresh_folder, is_current
 from model_service.prepare.packages import WeightsPackage
@@ -49,7 +49,7 @@ def test_what_a_killed_attempt_left_is_swept(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_noticed_before_work_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(tmp_path)._replace(free=10 << 20)
-    monkeypatch.setattr(folder.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     with (
         pytest.raises(PrepareError, match=r"264 MB are needed.*10 MB are free.*SIXFOLD_HOME"),
         fresh_folder(tmp_path / "m", needs=200 << 20),

@@ -28,7 +28,7 @@ class Client:
     """A caller with a good token."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
-        self.stub: Any = model_service_pb2_grpc.ModelServiceStub(channel)  # type: ignore[no-untyped-call]
+        self.stub: Any = model_service_pb2_grpc.ModelServiceStub(channel)
 
     def metadata(self) -> Any:
         return call_metadata(ServiceIdentity("gateway", KEY), "model-service", "tenant-a")

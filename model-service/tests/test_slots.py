@@ -52,7 +52,7 @@ async def test_the_more_are_refused_the_later_they_are_told_to_come() -> None:
     for _ in range(3):
         with pytest.raises(SixfoldError) as refused:
             slots.enter()
-        waits.append(refused.value.retry_after)
+        waits.append(refused.value.retry_after or 0.0)
     assert waits == sorted(waits)
     assert waits[0] != waits[2]
 

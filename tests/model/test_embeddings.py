@@ -15,10 +15,16 @@ from servicekit.errors import Reason, SixfoldError
 pytestmark = [pytest.mark.real_model, pytest.mark.asyncio(loop_scope="module")]
 
 
+def kill(pid: int | None) -> None:
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+
+
 async def test_meaning_is_near_and_vectors_have_length_one(embeddings: SentenceTransformersEngine) -> None:
     made = await embeddings.embed(["A cat sits outside.", "A kitten is outdoors.", "Interest rates rose."])
     vectors = made.vectors
-    assert (vectors.shape, vectors.dtype) == ((3, 384), np.float32)
+    assert vectors.shape == (3, 384)
+    assert vectors.dtype == np.dtype(np.float32)
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
     assert vectors[0] @ vectors[1] > vectors[0] @ vectors[2] + 0.3
     assert made.prompt_tokens > 12
@@ -62,8 +68,7 @@ async def test_a_killed_process_fails_its_callers_and_comes_back(
 ) -> None:
     waiting = asyncio.gather(*(embeddings.embed([f"text {n}"]) for n in range(64)), return_exceptions=True)
     await asyncio.sleep(0.02)
-    assert embeddings.pid is not None
-    os.kill(embeddings.pid, signal.SIGKILL)
+    kill(embeddings.pid)
     failed = [answer for answer in await waiting if isinstance(answer, SixfoldError)]
     assert failed
     assert {error.reason for error in failed} <= {Reason.ENGINE_FAILED, Reason.ENGINE_UNAVAILABLE}

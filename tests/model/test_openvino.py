@@ -40,6 +40,11 @@ LONG = ask("Write a very long story about the sea.", max_tokens=2000, stream=Tru
 CAPITAL = ask("What is the capital of France?")
 
 
+def kill(pid: int | None) -> None:
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+
+
 async def answer(engine: OpenVinoEngine, request: Generation) -> tuple[str, Usage]:
     text, usage = "", None
     async for event in engine.generate(request):
@@ -174,8 +179,7 @@ async def test_unseeded_answers_differ(engine: OpenVinoEngine) -> None:
 
 async def test_a_killed_engine_fails_its_answers_and_comes_back(engine: OpenVinoEngine) -> None:
     running = await begin(engine, LONG)
-    assert engine.pid is not None
-    os.kill(engine.pid, signal.SIGKILL)
+    kill(engine.pid)
     with pytest.raises(SixfoldError) as broken:
         async for _ in running:
             pass
