@@ -191,9 +191,7 @@ def test_its_workers_share_redis(gateway: tuple[int, Path], redis_as_composed: i
     with redis.Redis(port=redis_as_composed, password=SECRET) as server:
         kept = {key.decode() for key in server.scan_iter()}
         assert len(kept) >= 2, f"answers and limits are both there: {kept}"
-        assert all(server.ttl(key) > 0 for key in kept), (
-            "what has no end stays until Redis is full"
-        )
+        assert all(server.ttl(key) > 0 for key in kept), "what has no end stays until Redis is full"
         policy = server.config_get("maxmemory*")
     assert policy["maxmemory-policy"] == "volatile-lru"
     assert int(policy["maxmemory"]) == 256 * 2**20
