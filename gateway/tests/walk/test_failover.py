@@ -49,6 +49,18 @@ async def test_the_next_target_answers(house: Any, reason: Reason, stream: bool)
     assert response.headers["x-sixfold-route"] == "main -> local/second; attempts=2"
 
 
+async def test_a_fallbacks_answer_is_not_kept_as_the_first_ones(house: Any) -> None:
+    engine = await start(house)
+    engine.behaviours["first"] = raising(Reason.ENGINE_UNAVAILABLE)
+    asked = await house.http().post(CHAT, json=body(temperature=0))
+    assert asked.headers["x-sixfold-model"] == "second@v1"
+    await asyncio.sleep(0.02)  # keeping happens beside the answer
+    del engine.behaviours["first"]
+    again = await house.http().post(CHAT, json=body(temperature=0))
+    assert again.headers["x-sixfold-cache"] == "miss"
+    assert again.headers["x-sixfold-model"] == "first@v1"
+
+
 async def test_a_target_that_does_not_begin_in_time(house: Any) -> None:
     engine = await start(house, "defaults: {first_token: 200ms}\n" + ROUTE)
     engine.behaviours["first"] = stuck

@@ -139,7 +139,10 @@ class Run:
                 await self._whole(flight, gathered)
             if gathered is not None and key and gathered.complete():
                 record = gathered.record()
-                deps.cache.keep(key, record, plan.cache)
+                by, card = self.served_by(flight), plan.candidates[0].card
+                # another target's answer, or a newer version's, would stand under a name that is not its own
+                if (by.model, by.version) == (card.name, card.version):
+                    deps.cache.keep(key, record, plan.cache)
         finally:
             if leads:
                 deps.cache.led(key, record)
