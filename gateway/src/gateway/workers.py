@@ -13,7 +13,6 @@ import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 from types import FrameType
 
 from gateway.settings import GatewaySettings
@@ -45,9 +44,8 @@ class _Supervisor:
         self._life_read, self._life_write = os.pipe()
         self._stopping = False
         self._workers = [_Worker() for _ in range(settings.workers)]
-        self._metrics = Path(
-            os.environ.get(_METRICS_DIR) or settings.home.resolve() / "run" / f"metrics-{os.getpid()}"
-        )
+        # a folder of our own, whatever the environment names: it is emptied
+        self._metrics = settings.home.resolve() / "run" / f"metrics-{os.getpid()}"
 
     def run(self) -> int:
         shutil.rmtree(self._metrics, ignore_errors=True)

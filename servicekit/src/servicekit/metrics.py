@@ -1,12 +1,16 @@
 """Shared instruments, and the page that Prometheus reads.
 
-Set `PROMETHEUS_MULTIPROC_DIR` to an empty folder before a service with several workers starts: every
+Set `PROMETHEUS_MULTIPROC_DIR` to an empty or new folder before a service with several workers starts: every
 worker then writes its figures there and any of them can answer for all.
 """
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
+
+if folder := os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+    Path(folder).mkdir(parents=True, exist_ok=True)  # every instrument writes there from its first moment
 
 from prometheus_client import REGISTRY, CollectorRegistry, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
