@@ -52,12 +52,12 @@ def test_redis_gone_for_thirty_seconds(on_redis: Platform, own_redis_server: Any
         time.sleep(0.2)
     assert answered > 20
     own_redis_server.start()
-    for _ in range(100):
-        ask(max_tokens=1)
-        if ask(max_tokens=1).headers["x-sixfold-cache"] == "hit":
-            break
+    end = time.monotonic() + 20
+    hits = 0
+    while hits < 10 and time.monotonic() < end:  # each worker finds it again by itself
+        hits = hits + 1 if ask(max_tokens=1).headers["x-sixfold-cache"] == "hit" else 0
         time.sleep(0.1)
-    assert ask(max_tokens=1).headers["x-sixfold-cache"] == "hit"
+    assert hits == 10
 
 
 def test_two_workers_share_one_limit(on_redis: Platform) -> None:
