@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from model_service.adapters.common.slots import Slots
 from model_service.adapters.openai import failures
 from model_service.adapters.openai.client import Client
 from model_service.adapters.openai.options import OpenAIOptions, base_url
 from model_service.adapters.remote.options import read_options
-from model_service.adapters.remote.slots import Slots
 from model_service.engines.types import Capability, Card, Embedded, Load
 from servicekit.errors import Reason, SixfoldError
 
@@ -53,16 +53,11 @@ class OpenAIEmbeddings:
         body: dict[str, Any] = {"model": self._model, "input": texts, "encoding_format": "base64"}
         if dimensions is not None:
             body["dimensions"] = dimensions
-        await self._slots.take(seconds)
-        started, whole = monotonic(), False
-        try:
-            async with self._client.send(
-                "POST", "/embeddings", body, first=seconds, deadline=deadline
-            ) as reply:
-                raw = await reply.json()
-            whole = True
-        finally:
-            self._slots.give(monotonic() - started if whole else None)
+        async with (
+            self._slots.hold(seconds),
+            self._client.send("POST", "/embeddings", body, first=seconds, deadline=deadline) as reply,
+        ):
+            raw = await reply.json()
         return _embedded(raw, len(texts))
 
     async def health(self) -> None:

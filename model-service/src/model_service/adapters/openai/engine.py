@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from model_service.adapters.common.slots import Slots
 from model_service.adapters.openai import failures
 from model_service.adapters.openai.body import build_body
 from model_service.adapters.openai.chunks import Malformed, Reader
@@ -18,7 +19,6 @@ from model_service.adapters.openai.client import Client, Reply
 from model_service.adapters.openai.options import OpenAIOptions, base_url
 from model_service.adapters.openai.sse import Events, TooLong
 from model_service.adapters.remote.options import read_options
-from model_service.adapters.remote.slots import Slots
 from model_service.engines.types import Capability, Card, Delta, Event, Generation, Load, Usage
 from servicekit.errors import Reason, SixfoldError
 
@@ -72,33 +72,30 @@ class OpenAIEngine:
             max_tokens_field=self._max_tokens_field if request.messages is not None else "max_tokens",
             include_usage=self._options.include_usage,
         )
-        await self._slots.take(request.deadline)
-        started, first, whole, pieces = monotonic(), 0.0, False, 0
-        reader = Reader()
         # Without a stream the answer begins when it is whole.
         patience = self._options.first_token_timeout if request.stream else request.deadline
-        try:
-            async with (
-                self._client.send(
-                    "POST", path, body, first=patience, deadline=arrived + request.deadline
-                ) as reply,
-                aclosing(self._deltas(reply, reader)) as deltas,
-            ):
-                async for delta in deltas:
-                    first = first or monotonic()
-                    pieces += 1
-                    yield delta
-            whole = True
+        first, pieces, reader = 0.0, 0, Reader()
+        async with self._slots.hold(request.deadline):
+            started = monotonic()
+            try:
+                async with (
+                    self._client.send(
+                        "POST", path, body, first=patience, deadline=arrived + request.deadline
+                    ) as reply,
+                    aclosing(self._deltas(reply, reader)) as deltas,
+                ):
+                    async for delta in deltas:
+                        first = first or monotonic()
+                        pieces += 1
+                        yield delta
+            except SixfoldError as error:
+                if self._started:
+                    raise
+                raise failures.unreachable() from error  # closed while it ran
             usage = reader.usage or _estimate(request, pieces)
             usage.queue_seconds = started - arrived
             usage.ttft_seconds = (first or monotonic()) - arrived
-            yield usage
-        except SixfoldError as error:
-            if self._started:
-                raise
-            raise failures.unreachable() from error  # closed while it ran
-        finally:
-            self._slots.give(monotonic() - started if whole else None)
+        yield usage
 
     async def health(self) -> None:
         """Raises SixfoldError when the server is away or does not let this service in."""

@@ -13,13 +13,13 @@ from typing import Any
 import orjson
 
 from model_service.adapters.child.kept import KeptProcess
+from model_service.adapters.common.chat_template import Prompts
+from model_service.adapters.common.slots import Place, Slots
 from model_service.adapters.openvino.answer import Answer, Inbox
 from model_service.adapters.openvino.formats import WORKER, FormatChecker, to_pipeline
 from model_service.adapters.openvino.options import OpenVinoOptions
 from model_service.adapters.openvino.plan import plan
 from model_service.adapters.openvino.prefixes import PrefixAccount
-from model_service.adapters.openvino.prompt import Prompts
-from model_service.adapters.openvino.slots import Place, Slots
 from model_service.engines.types import Capability, Card, Delta, Event, Generation, Load, Usage
 from model_service.models.cards import for_serving, read_card
 from servicekit.errors import Reason, SixfoldError
@@ -76,7 +76,8 @@ class OpenVinoEngine:
             starting.cancel()
             await asyncio.gather(starting, return_exceptions=True)
             raise SixfoldError(
-                Reason.ENGINE_UNAVAILABLE, f"The tokenizer of {self._name} cannot be read."
+                Reason.ENGINE_UNAVAILABLE,
+                f"The tokenizer or the chat template of {self._name} cannot be read.",
             ) from error
         await starting
         capabilities = card.capabilities | (
@@ -129,7 +130,7 @@ class OpenVinoEngine:
 
     def load(self) -> Load:
         """Counted in answers: a request with n = 3 runs three."""
-        return Load(self._slots.running, self._slots.waiting, self._slots.capacity, self._kv_usage)
+        return self._slots.load(self._kv_usage)
 
     async def close(self) -> None:
         """End the process; running requests fail with ENGINE_UNAVAILABLE."""

@@ -1,1 +1,1 @@
-"""What engines on other machines share: bounded slots, stop strings, chat templates, cards."""
+"""What engines on other machines share: options, cards, stop strings."""

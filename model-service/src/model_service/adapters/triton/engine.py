@@ -10,9 +10,9 @@ from dataclasses import replace
 from time import monotonic
 from typing import Any
 
+from model_service.adapters.common.chat_template import Prompts, empty, too_long
+from model_service.adapters.common.slots import Slots
 from model_service.adapters.remote.options import known_of, read_options
-from model_service.adapters.remote.prompts import Prompts
-from model_service.adapters.remote.slots import Slots
 from model_service.adapters.triton import failures
 from model_service.adapters.triton.address import Address
 from model_service.adapters.triton.answer import Answer
@@ -39,6 +39,7 @@ class TritonEngine:
         self._slots = Slots(self._options.max_running, self._options.max_waiting)
         self._prompts: Prompts | None = None
         self._served: Served | None = None
+        self._known: Card | None = None
         self._context = self._options.context_tokens
         self._loaded_here = False
         self._bringing_back: asyncio.Task[None] | None = None
@@ -47,12 +48,15 @@ class TritonEngine:
     async def start(self) -> Card:
         """Load the model where the server has not, and describe it."""
         if self._options.tokenizer is not None and self._prompts is None:
+            self._known = known_of(self._options.tokenizer)
+            self._context = self._context or (self._known.context_tokens if self._known else 0)
             try:
-                self._prompts = await asyncio.to_thread(Prompts, self._options.tokenizer)
-            except Exception as error:  # the tokenizers library raises bare exceptions
+                self._prompts = await asyncio.to_thread(Prompts, self._options.tokenizer, self._context)
+            except (OSError, ValueError) as error:
                 raise SixfoldError(
-                    Reason.ENGINE_UNAVAILABLE, "The model's tokenizer folder cannot be read."
+                    Reason.ENGINE_UNAVAILABLE, "The model's tokenizer or chat template cannot be read."
                 ) from error
+            self._context = self._prompts.context
         await self._server.wait_reachable(self._options.connect_timeout)
         await self._ensure_loaded()
         self._served = await self._server.describe()
@@ -76,17 +80,14 @@ class TritonEngine:
             prompt=prompt,
             max_tokens=max_tokens,
         )
-        await self._slots.take(request.deadline - (monotonic() - arrived))
-        started = monotonic()
-        whole = False
-        try:
+        async with self._slots.hold(request.deadline - (monotonic() - arrived)):
+            started, first = monotonic(), 0.0
             answer = Answer(
                 request.stop,
                 max_tokens=max_tokens,
                 cumulative=self._profile.cumulative or served.cumulative,
                 prompt_tokens=prompt_tokens,
             )
-            first = 0.0
             async with aclosing(self._stream(message, request.deadline - (started - arrived))) as responses:
                 async for response in responses:
                     delta = answer.add(response)
@@ -95,14 +96,11 @@ class TritonEngine:
                         yield delta
                     if answer.complete:
                         break
-            whole = True
-            yield answer.end()
-            usage = answer.usage(self._prompts.count if self._prompts else None)
-            usage.queue_seconds = started - arrived
-            usage.ttft_seconds = (first or monotonic()) - arrived
-            yield usage
-        finally:
-            self._slots.give(monotonic() - started if whole else None)
+        yield answer.end()
+        usage = answer.usage(self._prompts.count if self._prompts else None)
+        usage.queue_seconds = started - arrived
+        usage.ttft_seconds = (first or monotonic()) - arrived
+        yield usage
 
     async def health(self) -> None:
         """Raises ENGINE_UNAVAILABLE when the server is away, or its model, which is then loaded again."""
@@ -174,19 +172,14 @@ class TritonEngine:
 
     async def _prompt(self, request: Generation) -> tuple[str, int]:
         """The prompt as text, and its tokens (0 when there is nothing to count with)."""
-        if request.messages is None:
-            text = request.prompt or ""
-        elif self._prompts is None or not self._prompts.can_chat:
+        if self._prompts is not None:
+            text = self._prompts.text(request)
+            return text, len(await self._prompts.ids(text))
+        if request.messages is not None:
             raise unsupported("messages")
-        else:
-            text = self._prompts.render(request.messages, request.tools, request.extra)
-        if not text:
-            raise SixfoldError(Reason.INVALID_REQUEST, "The prompt is empty.", param="prompt")
-        if self._prompts is None:
-            return text, 0
-        # Long texts take milliseconds: other streams must not wait for them.
-        long = len(text) > 20_000
-        return text, await asyncio.to_thread(self._prompts.count, text) if long else self._prompts.count(text)
+        if not request.prompt:
+            raise empty()
+        return request.prompt, 0
 
     def _max_tokens(self, request: Generation, prompt_tokens: int) -> int:
         """Tokens the answer may take. Raises CONTEXT_LENGTH_EXCEEDED."""
@@ -194,16 +187,11 @@ class TritonEngine:
             raise SixfoldError(Reason.INVALID_REQUEST, "max_tokens must be at least 1.", param="max_tokens")
         if not self._context or not prompt_tokens:
             return request.max_tokens or self._options.max_tokens
-        needed = prompt_tokens + (request.max_tokens or 1)
-        if needed > self._context:
-            raise failures.too_long(needed, self._context)
+        if prompt_tokens + (request.max_tokens or 1) > self._context:
+            raise too_long(self._context, prompt_tokens, request.max_tokens or 1)
         return request.max_tokens or self._context - prompt_tokens
 
     def _card(self, served: Served) -> Card:
-        known = known_of(self._options.tokenizer)
-        if not self._context:
-            counted = self._prompts.context_tokens if self._prompts else 0
-            self._context = known.context_tokens if known else counted
         card = self._options.card(
             self._name,
             "tritons" if self._address.tls else "triton",
@@ -211,6 +199,6 @@ class TritonEngine:
             capabilities=capabilities(
                 self._profile, served, chat=bool(self._prompts and self._prompts.can_chat)
             ),
-            known=known,
+            known=self._known,
         )
         return replace(card, context_tokens=self._context)

@@ -43,7 +43,9 @@ def from_status(code: grpc.StatusCode, text: str, *, begun: bool) -> SixfoldErro
     if code is _CODE.DEADLINE_EXCEEDED:
         return too_late()
     if _TOO_LONG.search(text):
-        return too_long()
+        return SixfoldError(
+            Reason.CONTEXT_LENGTH_EXCEEDED, "The prompt is longer than the model's context.", param="messages"
+        )
     if _QUEUE_FULL.search(text) or code is _CODE.RESOURCE_EXHAUSTED:
         return SixfoldError(Reason.QUEUE_FULL, "The model's server is full.", retry_after=1.0)
     if code in (_CODE.UNAVAILABLE, _CODE.CANCELLED):
@@ -66,17 +68,3 @@ def from_message(text: str, *, begun: bool) -> SixfoldError:
     if _REFUSED.search(text) and not _GONE.search(text) and not _TOO_LONG.search(text):
         return from_status(_CODE.INVALID_ARGUMENT, text, begun=begun)
     return from_status(_CODE.UNKNOWN, text, begun=begun)
-
-
-def too_long(tokens: int = 0, context: int = 0) -> SixfoldError:
-    """A prompt that the model's context cannot hold; zeros when the counts are not known."""
-    if not context:
-        return SixfoldError(
-            Reason.CONTEXT_LENGTH_EXCEEDED, "The prompt is longer than the model's context.", param="messages"
-        )
-    return SixfoldError(
-        Reason.CONTEXT_LENGTH_EXCEEDED,
-        f"The model's context holds {context} tokens; the prompt and its answer take {tokens}.",
-        param="messages",
-        metadata={"context_tokens": str(context), "requested_tokens": str(tokens)},
-    )

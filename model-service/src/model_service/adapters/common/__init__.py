@@ -1,0 +1,1 @@
+"""What engines share: the bounded queue before them, and conversations as prompts."""
