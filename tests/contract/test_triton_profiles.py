@@ -235,7 +235,7 @@ async def test_tokens_are_counted_where_the_back_end_does_not(server: Triton, tm
     with pytest.raises(SixfoldError) as refused:
         await collect(engine, ask(max_tokens=16))
     assert refused.value.reason is Reason.CONTEXT_LENGTH_EXCEEDED
-    assert refused.value.metadata == {"context_tokens": "20", "requested_tokens": "21"}
+    assert refused.value.metadata == {"limit": "20", "used": "5"}
     await engine.close()
 
 
