@@ -147,7 +147,7 @@ async def test_the_request_reaches_the_engine_whole(client: Client, text_engine:
     assert seen.tools == [{"type": "function", "function": {"name": "f", "parameters": {}}}]
     assert seen.tool_choice == {"type": "function", "function": {"name": "f"}}
     assert seen.speculation.mode == "off"
-    assert 0 < seen.deadline <= 5
+    assert 0 < seen.deadline < 6  # gRPC rounds a timeout up on its way
 
 
 @pytest.mark.parametrize(
