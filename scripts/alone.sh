@@ -8,9 +8,9 @@ uv=.venv/bin/uv
 work=$(mktemp -d "${TMPDIR:-/tmp}/sixfold-alone.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 members=("$@")
-[ "${#members[@]}" -gt 0 ] || members=(proto servicekit gateway cli model-service)
+[ "${#members[@]}" -gt 0 ] || members=(proto servicekit gateway cli retrieval-service model-service)
 
-for member in proto servicekit gateway cli model-service; do
+for member in proto servicekit gateway cli retrieval-service model-service; do
     "$uv" build --quiet --wheel --python .venv/bin/python --out-dir "$work/wheels" "$member"
 done
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from servicekit.settings import ServiceSettings, settings_page
 
 PAGE = Path(__file__).parent.parent / "docs" / "settings.md"
-SERVICES = ("gateway", "model_service")
+SERVICES = ("gateway", "model_service", "retrieval_service")
 HEAD = """\
 # Settings
 

@@ -27,7 +27,7 @@ from sixfold.model.v1 import generation_pb2 as sixfold_dot_model_dot_v1_dot_gene
 from sixfold.model.v1 import model_pb2 as sixfold_dot_model_dot_v1_dot_model__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$sixfold/model/v1/model_service.proto\x12\x10sixfold.model.v1\x1a\x1dsixfold/common/v1/error.proto\x1a!sixfold/model/v1/generation.proto\x1a\x1csixfold/model/v1/model.proto\"\xf2\x03\n\x0fGenerateRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12+\n\x08messages\x18\x03 \x03(\x0b\x32\x19.sixfold.model.v1.Message\x12\x0e\n\x06prompt\x18\x04 \x01(\t\x12,\n\x08sampling\x18\x05 \x01(\x0b\x32\x1a.sixfold.model.v1.Sampling\x12\x12\n\nmax_tokens\x18\x06 \x01(\r\x12\x0c\n\x04stop\x18\x07 \x03(\t\x12\t\n\x01n\x18\x08 \x01(\r\x12\x10\n\x08logprobs\x18\t \x01(\x08\x12\x14\n\x0ctop_logprobs\x18\n \x01(\r\x12\x39\n\x0fresponse_format\x18\x0b \x01(\x0b\x32 .sixfold.model.v1.ResponseFormat\x12%\n\x05tools\x18\x0c \x03(\x0b\x32\x16.sixfold.model.v1.Tool\x12\x31\n\x0btool_choice\x18\r \x01(\x0b\x32\x1c.sixfold.model.v1.ToolChoice\x12\x32\n\x0bspeculation\x18\x0e \x01(\x0b\x32\x1d.sixfold.model.v1.Speculation\x12\x0f\n\x07\x61\x64\x61pter\x18\x0f \x01(\t\x12\x0e\n\x06stream\x18\x10 \x01(\x08\x12\x12\n\nextra_json\x18\x11 \x01(\x0c\"\xac\x01\n\x10GenerateResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12(\n\x05\x64\x65lta\x18\x02 \x01(\x0b\x32\x17.sixfold.model.v1.DeltaH\x00\x12(\n\x05usage\x18\x03 \x01(\x0b\x32\x17.sixfold.model.v1.UsageH\x00\x12)\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x18.sixfold.common.v1.ErrorH\x00\x42\x07\n\x05\x65vent\"\x9a\x01\n\x0c\x45mbedRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\r\n\x05texts\x18\x03 \x03(\t\x12\x30\n\x0btoken_lists\x18\x04 \x03(\x0b\x32\x1b.sixfold.model.v1.TokenList\x12\x12\n\ndimensions\x18\x05 \x01(\r\x12\x12\n\nextra_json\x18\x06 \x01(\x0c\"\x1b\n\tTokenList\x12\x0e\n\x06tokens\x18\x01 \x03(\r\"\x97\x01\n\rEmbedResponse\x12/\n\nembeddings\x18\x01 \x03(\x0b\x32\x1b.sixfold.model.v1.Embedding\x12&\n\x05usage\x18\x02 \x01(\x0b\x32\x17.sixfold.model.v1.Usage\x12-\n\tserved_by\x18\x03 \x01(\x0b\x32\x1a.sixfold.model.v1.ServedBy\"\x1b\n\tEmbedding\x12\x0e\n\x06values\x18\x01 \x01(\x0c\":\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"V\n\x12ListModelsResponse\x12\'\n\x06models\x18\x01 \x03(\x0b\x32\x17.sixfold.model.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\" \n\x0fGetModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\":\n\x10GetModelResponse\x12&\n\x05model\x18\x01 \x01(\x0b\x32\x17.sixfold.model.v1.Model\"5\n\x10LoadModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\";\n\x11LoadModelResponse\x12&\n\x05model\x18\x01 \x01(\x0b\x32\x17.sixfold.model.v1.Model\"7\n\x12UnloadModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"=\n\x13UnloadModelResponse\x12&\n\x05model\x18\x01 \x01(\x0b\x32\x17.sixfold.model.v1.Model2\x8b\x04\n\x0cModelService\x12S\n\x08Generate\x12!.sixfold.model.v1.GenerateRequest\x1a\".sixfold.model.v1.GenerateResponse0\x01\x12H\n\x05\x45mbed\x12\x1e.sixfold.model.v1.EmbedRequest\x1a\x1f.sixfold.model.v1.EmbedResponse\x12W\n\nListModels\x12#.sixfold.model.v1.ListModelsRequest\x1a$.sixfold.model.v1.ListModelsResponse\x12Q\n\x08GetModel\x12!.sixfold.model.v1.GetModelRequest\x1a\".sixfold.model.v1.GetModelResponse\x12T\n\tLoadModel\x12\".sixfold.model.v1.LoadModelRequest\x1a#.sixfold.model.v1.LoadModelResponse\x12Z\n\x0bUnloadModel\x12$.sixfold.model.v1.UnloadModelRequest\x1a%.sixfold.model.v1.UnloadModelResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$sixfold/model/v1/model_service.proto\x12\x10sixfold.model.v1\x1a\x1dsixfold/common/v1/error.proto\x1a!sixfold/model/v1/generation.proto\x1a\x1csixfold/model/v1/model.proto\"\xf2\x03\n\x0fGenerateRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12+\n\x08messages\x18\x03 \x03(\x0b\x32\x19.sixfold.model.v1.Message\x12\x0e\n\x06prompt\x18\x04 \x01(\t\x12,\n\x08sampling\x18\x05 \x01(\x0b\x32\x1a.sixfold.model.v1.Sampling\x12\x12\n\nmax_tokens\x18\x06 \x01(\r\x12\x0c\n\x04stop\x18\x07 \x03(\t\x12\t\n\x01n\x18\x08 \x01(\r\x12\x10\n\x08logprobs\x18\t \x01(\x08\x12\x14\n\x0ctop_logprobs\x18\n \x01(\r\x12\x39\n\x0fresponse_format\x18\x0b \x01(\x0b\x32 .sixfold.model.v1.ResponseFormat\x12%\n\x05tools\x18\x0c \x03(\x0b\x32\x16.sixfold.model.v1.Tool\x12\x31\n\x0btool_choice\x18\r \x01(\x0b\x32\x1c.sixfold.model.v1.ToolChoice\x12\x32\n\x0bspeculation\x18\x0e \x01(\x0b\x32\x1d.sixfold.model.v1.Speculation\x12\x0f\n\x07\x61\x64\x61pter\x18\x0f \x01(\t\x12\x0e\n\x06stream\x18\x10 \x01(\x08\x12\x12\n\nextra_json\x18\x11 \x01(\x0c\"\xac\x01\n\x10GenerateResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12(\n\x05\x64\x65lta\x18\x02 \x01(\x0b\x32\x17.sixfold.model.v1.DeltaH\x00\x12(\n\x05usage\x18\x03 \x01(\x0b\x32\x17.sixfold.model.v1.UsageH\x00\x12)\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x18.sixfold.common.v1.ErrorH\x00\x42\x07\n\x05\x65vent\"\x9a\x01\n\x0c\x45mbedRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\r\n\x05texts\x18\x03 \x03(\t\x12\x30\n\x0btoken_lists\x18\x04 \x03(\x0b\x32\x1b.sixfold.model.v1.TokenList\x12\x12\n\ndimensions\x18\x05 \x01(\r\x12\x12\n\nextra_json\x18\x06 \x01(\x0c\"\x1b\n\tTokenList\x12\x0e\n\x06tokens\x18\x01 \x03(\r\"\x97\x01\n\rEmbedResponse\x12/\n\nembeddings\x18\x01 \x03(\x0b\x32\x1b.sixfold.model.v1.Embedding\x12&\n\x05usage\x18\x02 \x01(\x0b\x32\x17.sixfold.model.v1.Usage\x12-\n\tserved_by\x18\x03 \x01(\x0b\x32\x1a.sixfold.model.v1.ServedBy\"\x1b\n\tEmbedding\x12\x0e\n\x06values\x18\x01 \x01(\x0c\"2\n\x12\x43ountTokensRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\r\n\x05texts\x18\x02 \x03(\t\"c\n\x13\x43ountTokensResponse\x12\x0e\n\x06\x63ounts\x18\x01 \x03(\r\x12\r\n\x05\x65xact\x18\x02 \x01(\x08\x12-\n\tserved_by\x18\x03 \x01(\x0b\x32\x1a.sixfold.model.v1.ServedBy\":\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"V\n\x12ListModelsResponse\x12\'\n\x06models\x18\x01 \x03(\x0b\x32\x17.sixfold.model.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\" \n\x0fGetModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\":\n\x10GetModelResponse\x12&\n\x05model\x18\x01 \x01(\x0b\x32\x17.sixfold.model.v1.Model\"5\n\x10LoadModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\";\n\x11LoadModelResponse\x12&\n\x05model\x18\x01 \x01(\x0b\x32\x17.sixfold.model.v1.Model\"7\n\x12UnloadModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"=\n\x13UnloadModelResponse\x12&\n\x05model\x18\x01 \x01(\x0b\x32\x17.sixfold.model.v1.Model2\xe7\x04\n\x0cModelService\x12S\n\x08Generate\x12!.sixfold.model.v1.GenerateRequest\x1a\".sixfold.model.v1.GenerateResponse0\x01\x12H\n\x05\x45mbed\x12\x1e.sixfold.model.v1.EmbedRequest\x1a\x1f.sixfold.model.v1.EmbedResponse\x12Z\n\x0b\x43ountTokens\x12$.sixfold.model.v1.CountTokensRequest\x1a%.sixfold.model.v1.CountTokensResponse\x12W\n\nListModels\x12#.sixfold.model.v1.ListModelsRequest\x1a$.sixfold.model.v1.ListModelsResponse\x12Q\n\x08GetModel\x12!.sixfold.model.v1.GetModelRequest\x1a\".sixfold.model.v1.GetModelResponse\x12T\n\tLoadModel\x12\".sixfold.model.v1.LoadModelRequest\x1a#.sixfold.model.v1.LoadModelResponse\x12Z\n\x0bUnloadModel\x12$.sixfold.model.v1.UnloadModelRequest\x1a%.sixfold.model.v1.UnloadModelResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,22 +46,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EMBEDRESPONSE']._serialized_end=1168
   _globals['_EMBEDDING']._serialized_start=1170
   _globals['_EMBEDDING']._serialized_end=1197
-  _globals['_LISTMODELSREQUEST']._serialized_start=1199
-  _globals['_LISTMODELSREQUEST']._serialized_end=1257
-  _globals['_LISTMODELSRESPONSE']._serialized_start=1259
-  _globals['_LISTMODELSRESPONSE']._serialized_end=1345
-  _globals['_GETMODELREQUEST']._serialized_start=1347
-  _globals['_GETMODELREQUEST']._serialized_end=1379
-  _globals['_GETMODELRESPONSE']._serialized_start=1381
-  _globals['_GETMODELRESPONSE']._serialized_end=1439
-  _globals['_LOADMODELREQUEST']._serialized_start=1441
-  _globals['_LOADMODELREQUEST']._serialized_end=1494
-  _globals['_LOADMODELRESPONSE']._serialized_start=1496
-  _globals['_LOADMODELRESPONSE']._serialized_end=1555
-  _globals['_UNLOADMODELREQUEST']._serialized_start=1557
-  _globals['_UNLOADMODELREQUEST']._serialized_end=1612
-  _globals['_UNLOADMODELRESPONSE']._serialized_start=1614
-  _globals['_UNLOADMODELRESPONSE']._serialized_end=1675
-  _globals['_MODELSERVICE']._serialized_start=1678
-  _globals['_MODELSERVICE']._serialized_end=2201
+  _globals['_COUNTTOKENSREQUEST']._serialized_start=1199
+  _globals['_COUNTTOKENSREQUEST']._serialized_end=1249
+  _globals['_COUNTTOKENSRESPONSE']._serialized_start=1251
+  _globals['_COUNTTOKENSRESPONSE']._serialized_end=1350
+  _globals['_LISTMODELSREQUEST']._serialized_start=1352
+  _globals['_LISTMODELSREQUEST']._serialized_end=1410
+  _globals['_LISTMODELSRESPONSE']._serialized_start=1412
+  _globals['_LISTMODELSRESPONSE']._serialized_end=1498
+  _globals['_GETMODELREQUEST']._serialized_start=1500
+  _globals['_GETMODELREQUEST']._serialized_end=1532
+  _globals['_GETMODELRESPONSE']._serialized_start=1534
+  _globals['_GETMODELRESPONSE']._serialized_end=1592
+  _globals['_LOADMODELREQUEST']._serialized_start=1594
+  _globals['_LOADMODELREQUEST']._serialized_end=1647
+  _globals['_LOADMODELRESPONSE']._serialized_start=1649
+  _globals['_LOADMODELRESPONSE']._serialized_end=1708
+  _globals['_UNLOADMODELREQUEST']._serialized_start=1710
+  _globals['_UNLOADMODELREQUEST']._serialized_end=1765
+  _globals['_UNLOADMODELRESPONSE']._serialized_start=1767
+  _globals['_UNLOADMODELRESPONSE']._serialized_end=1828
+  _globals['_MODELSERVICE']._serialized_start=1831
+  _globals['_MODELSERVICE']._serialized_end=2446
 # @@protoc_insertion_point(module_scope)

@@ -48,6 +48,11 @@ class ModelServiceStub:
                 request_serializer=sixfold_dot_model_dot_v1_dot_model__service__pb2.EmbedRequest.SerializeToString,
                 response_deserializer=sixfold_dot_model_dot_v1_dot_model__service__pb2.EmbedResponse.FromString,
                 _registered_method=True)
+        self.CountTokens = channel.unary_unary(
+                '/sixfold.model.v1.ModelService/CountTokens',
+                request_serializer=sixfold_dot_model_dot_v1_dot_model__service__pb2.CountTokensRequest.SerializeToString,
+                response_deserializer=sixfold_dot_model_dot_v1_dot_model__service__pb2.CountTokensResponse.FromString,
+                _registered_method=True)
         self.ListModels = channel.unary_unary(
                 '/sixfold.model.v1.ModelService/ListModels',
                 request_serializer=sixfold_dot_model_dot_v1_dot_model__service__pb2.ListModelsRequest.SerializeToString,
@@ -87,6 +92,13 @@ class ModelServiceServicer:
 
     def Embed(self, request, context):
         """Turns texts into vectors, in the order given.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CountTokens(self, request, context):
+        """Counts the tokens that texts take, so that a caller can fill a context and not overfill it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -132,6 +144,11 @@ def add_ModelServiceServicer_to_server(servicer, server):
                     servicer.Embed,
                     request_deserializer=sixfold_dot_model_dot_v1_dot_model__service__pb2.EmbedRequest.FromString,
                     response_serializer=sixfold_dot_model_dot_v1_dot_model__service__pb2.EmbedResponse.SerializeToString,
+            ),
+            'CountTokens': grpc.unary_unary_rpc_method_handler(
+                    servicer.CountTokens,
+                    request_deserializer=sixfold_dot_model_dot_v1_dot_model__service__pb2.CountTokensRequest.FromString,
+                    response_serializer=sixfold_dot_model_dot_v1_dot_model__service__pb2.CountTokensResponse.SerializeToString,
             ),
             'ListModels': grpc.unary_unary_rpc_method_handler(
                     servicer.ListModels,
@@ -212,6 +229,33 @@ class ModelService:
             '/sixfold.model.v1.ModelService/Embed',
             sixfold_dot_model_dot_v1_dot_model__service__pb2.EmbedRequest.SerializeToString,
             sixfold_dot_model_dot_v1_dot_model__service__pb2.EmbedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CountTokens(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sixfold.model.v1.ModelService/CountTokens',
+            sixfold_dot_model_dot_v1_dot_model__service__pb2.CountTokensRequest.SerializeToString,
+            sixfold_dot_model_dot_v1_dot_model__service__pb2.CountTokensResponse.FromString,
             options,
             channel_credentials,
             insecure,

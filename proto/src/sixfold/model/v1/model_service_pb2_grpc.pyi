@@ -43,6 +43,8 @@ class ModelServiceStub:
     """
     Embed: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.EmbedRequest, _model_service_pb2.EmbedResponse]
     """Turns texts into vectors, in the order given."""
+    CountTokens: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.CountTokensRequest, _model_service_pb2.CountTokensResponse]
+    """Counts the tokens that texts take, so that a caller can fill a context and not overfill it."""
     ListModels: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.ListModelsRequest, _model_service_pb2.ListModelsResponse]
     """The models of the service, by name."""
     GetModel: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.GetModelRequest, _model_service_pb2.GetModelResponse]
@@ -67,6 +69,8 @@ class ModelServiceAsyncStub(ModelServiceStub):
     """
     Embed: _aio.UnaryUnaryMultiCallable[_model_service_pb2.EmbedRequest, _model_service_pb2.EmbedResponse]  # type: ignore[assignment]
     """Turns texts into vectors, in the order given."""
+    CountTokens: _aio.UnaryUnaryMultiCallable[_model_service_pb2.CountTokensRequest, _model_service_pb2.CountTokensResponse]  # type: ignore[assignment]
+    """Counts the tokens that texts take, so that a caller can fill a context and not overfill it."""
     ListModels: _aio.UnaryUnaryMultiCallable[_model_service_pb2.ListModelsRequest, _model_service_pb2.ListModelsResponse]  # type: ignore[assignment]
     """The models of the service, by name."""
     GetModel: _aio.UnaryUnaryMultiCallable[_model_service_pb2.GetModelRequest, _model_service_pb2.GetModelResponse]  # type: ignore[assignment]
@@ -100,6 +104,14 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_model_service_pb2.EmbedResponse, _abc.Awaitable[_model_service_pb2.EmbedResponse]]:
         """Turns texts into vectors, in the order given."""
+
+    @_abc_1.abstractmethod
+    def CountTokens(
+        self,
+        request: _model_service_pb2.CountTokensRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_model_service_pb2.CountTokensResponse, _abc.Awaitable[_model_service_pb2.CountTokensResponse]]:
+        """Counts the tokens that texts take, so that a caller can fill a context and not overfill it."""
 
     @_abc_1.abstractmethod
     def ListModels(

@@ -1,0 +1,1 @@
+"""The outside: Chroma, tantivy, records, model-service, the object store."""

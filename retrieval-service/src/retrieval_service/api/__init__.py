@@ -1,0 +1,1 @@
+"""Edges: proto to domain and back."""

@@ -1,0 +1,1 @@
+"""A file's way from its event to the index."""

@@ -1,0 +1,1 @@
+"""Reads foreign files in a child process with limits."""

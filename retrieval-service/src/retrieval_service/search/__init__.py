@@ -1,0 +1,1 @@
+"""Finds passages: analysis, the two arms, fusion, filters."""

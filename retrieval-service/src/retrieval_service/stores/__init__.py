@@ -1,0 +1,1 @@
+"""Stores, their files and batches: what may happen to them, and the ports to their records."""
