@@ -12,6 +12,7 @@ import pytest
 from model_service.engines.types import (
     Capability,
     Card,
+    Counted,
     Delta,
     Embedded,
     Event,
@@ -60,6 +61,9 @@ class FakeTextEngine:
         finally:
             self.running -= 1
 
+    async def count_tokens(self, texts: list[str]) -> Counted:
+        return Counted([len(text.split()) for text in texts], exact=True)
+
     async def health(self) -> None:
         if not self.up:
             raise SixfoldError(Reason.ENGINE_UNAVAILABLE, "It is gone.")
@@ -79,6 +83,9 @@ class FakeEmbeddingEngine:
 
     async def embed(self, texts: list[str], *, dimensions: int | None = None) -> Embedded:
         return Embedded(np.array([[len(text), 0] for text in texts], np.float32), len(texts))
+
+    async def count_tokens(self, texts: list[str]) -> Counted:
+        return Counted([len(text) for text in texts], exact=False)
 
     async def health(self) -> None: ...
 

@@ -175,6 +175,15 @@ async def test_embeddings_come_as_little_endian_floats(client: Client) -> None:
     assert (error.reason, error.param) == (Reason.INVALID_REQUEST, "input[1]")
 
 
+async def test_tokens_are_counted_by_whatever_runs_the_model(client: Client) -> None:
+    counted = await client.call("CountTokens", msg.CountTokensRequest(model="default", texts=["a b", ""]))
+    assert (list(counted.counts), counted.exact, counted.served_by.model) == ([2, 0], True, "text")
+    counted = await client.call("CountTokens", msg.CountTokensRequest(model="vectors", texts=["abc"]))
+    assert (list(counted.counts), counted.exact) == ([3], False)
+    error = await client.refusal(client.call("CountTokens", msg.CountTokensRequest(model="text")))
+    assert (error.reason, error.param) == (Reason.INVALID_REQUEST, "texts")
+
+
 async def test_models_are_listed_in_pages_and_found_by_alias(client: Client) -> None:
     first = await client.call("ListModels", msg.ListModelsRequest(page_size=1))
     rest = await client.call("ListModels", msg.ListModelsRequest(page_token=first.next_page_token))

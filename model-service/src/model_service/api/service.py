@@ -88,6 +88,19 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
                 seen.used(Usage(prompt_tokens=embedded.prompt_tokens))
                 return to_embeddings(embedded, entry.card)
 
+    async def CountTokens(  # noqa: N802
+        self, request: model_service_pb2.CountTokensRequest, context: _Context
+    ) -> model_service_pb2.CountTokensResponse:
+        """One count a text."""
+        texts = list(request.texts)
+        if not 1 <= len(texts) <= _MAX_TEXTS:
+            raise invalid(f"1 to {_MAX_TEXTS} texts are expected.", "texts")
+        with self._catalog.use(request.model) as entry:
+            counted = await entry.any_engine.count_tokens(texts)
+            return model_service_pb2.CountTokensResponse(
+                counts=counted.counts, exact=counted.exact, served_by=to_served_by(entry.card)
+            )
+
     async def ListModels(  # noqa: N802
         self, request: model_service_pb2.ListModelsRequest, context: _Context
     ) -> model_service_pb2.ListModelsResponse:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from typing import Protocol, TypeAlias
 
-from model_service.engines.types import Card, Embedded, Event, Generation, Load
+from model_service.engines.types import Card, Counted, Embedded, Event, Generation, Load
 
 
 class TextEngine(Protocol):
@@ -35,6 +35,13 @@ class TextEngine(Protocol):
         """
         ...
 
+    async def count_tokens(self, texts: list[str]) -> Counted:
+        """The tokens of each text, without what a chat template adds. Needs no free slot.
+
+        Raises SixfoldError(ENGINE_UNAVAILABLE) when the engine is not there.
+        """
+        ...
+
     async def health(self) -> None:
         """Return if the engine can answer; raise SixfoldError otherwise. Cheap."""
         ...
@@ -61,6 +68,10 @@ class EmbeddingEngine(Protocol):
         Raises SixfoldError: INVALID_REQUEST for an empty text, CONTEXT_LENGTH_EXCEEDED for one that
         is too long, UNSUPPORTED_PARAMETER for dimensions the model cannot give, QUEUE_FULL.
         """
+        ...
+
+    async def count_tokens(self, texts: list[str]) -> Counted:
+        """As TextEngine.count_tokens, with the tokens that the model puts around every text."""
         ...
 
     async def health(self) -> None:

@@ -171,6 +171,15 @@ class Embedded:
 
 
 @dataclass(frozen=True, slots=True)
+class Counted:
+    """Tokens a text, in the order of the texts."""
+
+    counts: list[int]
+    exact: bool
+    """Whether the model's own tokenizer counted; otherwise the counts are estimates, never too low."""
+
+
+@dataclass(frozen=True, slots=True)
 class Load:
     """How busy an engine is."""
 

@@ -64,6 +64,13 @@ class Entry:
             raise _cannot("make embeddings")
         return cast(EmbeddingEngine, self.engine)
 
+    @property
+    def any_engine(self) -> Engine:
+        """What runs the model, whatever it makes. Raises SixfoldError when there is nothing."""
+        if self.engine is None:
+            raise self.error or internal()
+        return self.engine
+
 
 class Catalog:
     """The models by name. Only this class changes a model's state."""

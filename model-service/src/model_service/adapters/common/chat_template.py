@@ -80,6 +80,15 @@ class Prompts:
         """How many tokens a text has."""
         return len(self._ids(text))
 
+    async def counts(self, texts: list[str]) -> list[int]:
+        """How many tokens each text has, without any that a tokenizer would add."""
+
+        def work() -> list[int]:
+            found = self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+            return [len(encoding) for encoding in found]
+
+        return work() if sum(map(len, texts)) <= _INLINE_CHARACTERS else await asyncio.to_thread(work)
+
     def render(self, request: Generation) -> str:
         """The conversation as the model was trained to read it, up to where its answer begins.
 

@@ -14,8 +14,9 @@ from model_service.adapters.common.slots import Slots
 from model_service.adapters.openai import failures
 from model_service.adapters.openai.client import Client
 from model_service.adapters.openai.options import OpenAIOptions, base_url
+from model_service.adapters.openai.tokenize import Counter
 from model_service.adapters.remote.options import read_options
-from model_service.engines.types import Capability, Card, Embedded, Load
+from model_service.engines.types import Capability, Card, Counted, Embedded, Load
 from servicekit.errors import Reason, SixfoldError
 
 _PROBE = "hello"
@@ -30,6 +31,7 @@ class OpenAIEmbeddings:
         self._base = base_url(url)
         self._model = self._options.model or name
         self._client = Client(self._base, self._options)
+        self._counter = Counter(self._base, self._model, self._options)
         self._slots = Slots(self._options.max_running, self._options.max_waiting)
 
     async def start(self) -> Card:
@@ -60,6 +62,10 @@ class OpenAIEmbeddings:
             raw = await reply.json()
         return _embedded(raw, len(texts))
 
+    async def count_tokens(self, texts: list[str]) -> Counted:
+        """See EmbeddingEngine.count_tokens: exact where the server counts."""
+        return await self._counter.count(texts)
+
     async def health(self) -> None:
         """Raises SixfoldError when the server cannot embed."""
         await self.embed([_PROBE])
@@ -69,6 +75,7 @@ class OpenAIEmbeddings:
 
     async def close(self) -> None:
         await self._client.close()
+        await self._counter.close()
 
 
 def _embedded(raw: Any, texts: int) -> Embedded:

@@ -18,8 +18,9 @@ from model_service.adapters.openai.chunks import Malformed, Reader
 from model_service.adapters.openai.client import Client, Reply
 from model_service.adapters.openai.options import OpenAIOptions, base_url
 from model_service.adapters.openai.sse import Events, TooLong
+from model_service.adapters.openai.tokenize import Counter
 from model_service.adapters.remote.options import read_options
-from model_service.engines.types import Capability, Card, Delta, Event, Generation, Load, Usage
+from model_service.engines.types import Capability, Card, Counted, Delta, Event, Generation, Load, Usage
 from servicekit.errors import Reason, SixfoldError
 
 _DONE = b"[DONE]"
@@ -41,6 +42,7 @@ class OpenAIEngine:
         default_field = "max_completion_tokens" if official else "max_tokens"
         self._max_tokens_field = self._options.max_tokens_field or default_field
         self._client = Client(self._base, self._options)
+        self._counter = Counter(self._base, self._model, self._options)
         self._slots = Slots(self._options.max_running, self._options.max_waiting)
         self._started = False
 
@@ -97,6 +99,10 @@ class OpenAIEngine:
             usage.ttft_seconds = (first or monotonic()) - arrived
         yield usage
 
+    async def count_tokens(self, texts: list[str]) -> Counted:
+        """See TextEngine.count_tokens: exact where the server counts."""
+        return await self._counter.count(texts)
+
     async def health(self) -> None:
         """Raises SixfoldError when the server is away or does not let this service in."""
         await self._models()
@@ -108,6 +114,7 @@ class OpenAIEngine:
         """Close every connection; answers under way end with an error."""
         self._started = False
         await self._client.close()
+        await self._counter.close()
 
     async def _deltas(self, reply: Reply, reader: Reader) -> AsyncGenerator[Delta, None]:
         """Deltas of a stream or of a whole answer, whichever the server sends. Raises SixfoldError."""

@@ -20,7 +20,7 @@ from model_service.adapters.openvino.formats import WORKER, FormatChecker, to_pi
 from model_service.adapters.openvino.options import OpenVinoOptions
 from model_service.adapters.openvino.plan import plan
 from model_service.adapters.openvino.prefixes import PrefixAccount
-from model_service.engines.types import Capability, Card, Delta, Event, Generation, Load, Usage
+from model_service.engines.types import Capability, Card, Counted, Delta, Event, Generation, Load, Usage
 from model_service.models.cards import for_serving, read_card
 from servicekit.errors import Reason, SixfoldError
 
@@ -118,6 +118,10 @@ class OpenVinoEngine:
             yield usage
         finally:
             self._end(inbox, place)
+
+    async def count_tokens(self, texts: list[str]) -> Counted:
+        """See TextEngine.count_tokens."""
+        return Counted(await self._running_model().prompts.counts(texts), exact=True)
 
     @property
     def pid(self) -> int | None:

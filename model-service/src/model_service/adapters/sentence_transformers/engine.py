@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 
 from model_service.adapters.child.kept import KeptProcess
 from model_service.adapters.sentence_transformers.batches import BatchQueue
-from model_service.engines.types import Card, Embedded, Load
+from model_service.engines.types import Card, Counted, Embedded, Load
 from model_service.models.cards import for_serving, read_card
 from model_service.models.config import ConfigError
 from servicekit.errors import Reason, SixfoldError
@@ -112,6 +112,12 @@ class SentenceTransformersEngine:
                 self._queue.withdraw(job)
         return Embedded(np.stack([job.rows[index] for index in range(len(texts))]), tokens)
 
+    async def count_tokens(self, texts: list[str]) -> Counted:
+        """See EmbeddingEngine.count_tokens."""
+        if self._tokenizer is None:
+            raise SixfoldError(Reason.ENGINE_UNAVAILABLE, "The model is not loaded.")
+        return Counted([len(encoding) for encoding in await _encode(self._tokenizer, texts)], exact=True)
+
     async def health(self) -> None:
         """Raise ENGINE_UNAVAILABLE while the process is not there."""
         self._process.check()
@@ -132,10 +138,7 @@ class SentenceTransformersEngine:
         for index, text in enumerate(texts):
             if len(text) > limit * _MOST_CHARACTERS_A_TOKEN:
                 raise _too_long(index, None, limit)
-        if sum(map(len, texts)) <= _INLINE_CHARACTERS:
-            encoded = tokenizer.encode_batch_fast(texts)
-        else:
-            encoded = await asyncio.to_thread(tokenizer.encode_batch_fast, texts)
+        encoded = await _encode(tokenizer, texts)
         for index, encoding in enumerate(encoded):
             if len(encoding) > limit:
                 raise _too_long(index, len(encoding), limit)
@@ -158,6 +161,12 @@ class SentenceTransformersEngine:
         self._queue.fail_all(
             SixfoldError(Reason.ENGINE_FAILED, "The engine broke off and is starting again.")
         )
+
+
+async def _encode(tokenizer: Tokenizer, texts: list[str]) -> list[Any]:
+    if sum(map(len, texts)) <= _INLINE_CHARACTERS:
+        return list(tokenizer.encode_batch_fast(texts))
+    return list(await asyncio.to_thread(tokenizer.encode_batch_fast, texts))
 
 
 def _too_long(index: int, tokens: int | None, limit: int) -> SixfoldError:

@@ -11,6 +11,7 @@ from time import monotonic
 from typing import Any
 
 from model_service.adapters.common.chat_template import Prompts, empty, too_long
+from model_service.adapters.common.estimate import estimated
 from model_service.adapters.common.slots import Slots
 from model_service.adapters.remote.options import known_of, read_options
 from model_service.adapters.triton import failures
@@ -20,7 +21,7 @@ from model_service.adapters.triton.options import TritonOptions
 from model_service.adapters.triton.request import build, capabilities, check, unsupported
 from model_service.adapters.triton.server import ModelServer, Served
 from model_service.adapters.triton.stream import Cancels, stream_responses
-from model_service.engines.types import Card, Event, Generation, Load
+from model_service.engines.types import Card, Counted, Event, Generation, Load
 from servicekit.errors import Reason, SixfoldError
 
 _UNLOAD_SECONDS = 20.0
@@ -101,6 +102,12 @@ class TritonEngine:
         usage.queue_seconds = started - arrived
         usage.ttft_seconds = (first or monotonic()) - arrived
         yield usage
+
+    async def count_tokens(self, texts: list[str]) -> Counted:
+        """Exact where `options.tokenizer` names the model's own."""
+        if self._prompts is None:
+            return estimated(texts)
+        return Counted(await self._prompts.counts(texts), exact=True)
 
     async def health(self) -> None:
         """Raises ENGINE_UNAVAILABLE when the server is away, or its model, which is then loaded again."""
