@@ -83,13 +83,13 @@ def make_service(home: Home, tmp_path: Path) -> MakeService:
     """A service by name; `behaviour` is Python run before it listens (it sees `starts`, `status`, `home`)."""
     taken: set[int] = set()
 
-    def make(name: str = "alpha", behaviour: str = "") -> Service:
+    def make(name: str = "alpha", behaviour: str = "", *, optional: bool = False) -> Service:
         script = tmp_path / f"{name}.py"
         script.write_text(_SERVICE.replace("BEHAVIOUR", textwrap.dedent(behaviour)))
         port = free_port(taken)
         command = (sys.executable, "-S", str(script), str(port), name)
         env = {**os.environ, "SIXFOLD_HOME": str(home.root)}
-        return Service(name, command, env, ("127.0.0.1", port), {"http": port})
+        return Service(name, command, env, ("127.0.0.1", port), {"http": port}, optional)
 
     return make
 

@@ -15,7 +15,7 @@ from sixfold_cli.errors import CliError
 from sixfold_cli.home import Home, find_home
 from sixfold_cli.logfile import Tail, for_people, rotate
 from sixfold_cli.ports import free_port, is_free, require_free
-from sixfold_cli.services import local_services
+from sixfold_cli.services import Service, local_services
 
 _HOLD = """
 import sys
@@ -74,26 +74,36 @@ def test_internal_ports_are_not_of_the_range_for_outgoing_connections() -> None:
     assert all(is_free("127.0.0.1", port) for port in ports)
 
 
+def services_of(home: Home, host: str, environ: dict[str, str]) -> dict[str, Service]:
+    return {each.name: each for each in local_services(home, host, 8080, environ)}
+
+
 def test_services_get_absolute_homes_and_meet_on_the_same_address(home: Home) -> None:
-    models, gateway = local_services(home, "127.0.0.1", 8080, {"PATH": "/bin", "SIXFOLD_HOME": "relative"})
-    assert models.env["SIXFOLD_HOME"] == gateway.env["SIXFOLD_HOME"] == str(home.root)
-    assert gateway.env["SIXFOLD_GATEWAY_MODEL_SERVICE"] == models.env["SIXFOLD_MODEL_SERVICE_LISTEN"]
+    found = services_of(home, "127.0.0.1", {"PATH": "/bin", "SIXFOLD_HOME": "relative"})
+    models, retrieval, gateway = found.values()
+    assert {each.env["SIXFOLD_HOME"] for each in found.values()} == {str(home.root)}
+    listens = models.env["SIXFOLD_MODEL_SERVICE_LISTEN"]
+    assert gateway.env["SIXFOLD_GATEWAY_MODEL_SERVICE"] == listens
+    assert retrieval.env["SIXFOLD_RETRIEVAL_SERVICE_MODEL_SERVICE"] == listens
+    found_at = retrieval.env["SIXFOLD_RETRIEVAL_SERVICE_LISTEN"]
+    assert gateway.env["SIXFOLD_GATEWAY_RETRIEVAL_SERVICE"] == found_at
     assert models.ready[1] == models.ports["ops"] != models.ports["rpc"]
+    assert retrieval.ready[1] == retrieval.ports["ops"] != retrieval.ports["rpc"]
     assert gateway.ready == ("127.0.0.1", 8080)
+    assert [each.name for each in found.values() if each.optional] == ["retrieval-service"]
 
 
-def test_addresses_that_are_set_stay(home: Home) -> None:
-    environ = {
-        "SIXFOLD_MODEL_SERVICE_LISTEN": "0.0.0.0:7001",
-        "SIXFOLD_MODEL_SERVICE_OPS_LISTEN": "127.0.0.1:7002",
-    }
-    models, gateway = local_services(home, "0.0.0.0", 8080, environ)
-    assert models.env["SIXFOLD_MODEL_SERVICE_LISTEN"] == "0.0.0.0:7001"
-    assert models.ready == ("127.0.0.1", 7002)
-    assert gateway.env["SIXFOLD_GATEWAY_MODEL_SERVICE"] == "127.0.0.1:7001"
-    assert gateway.ready == ("127.0.0.1", 8080)
-    elsewhere = local_services(home, "127.0.0.1", 8080, {"SIXFOLD_GATEWAY_MODEL_SERVICE": "models.lan:1"})[1]
-    assert elsewhere.env["SIXFOLD_GATEWAY_MODEL_SERVICE"] == "models.lan:1"
+@pytest.mark.parametrize("service", ["model-service", "retrieval-service"])
+def test_addresses_that_are_set_stay(home: Home, service: str) -> None:
+    name = service.replace("-", "_").upper()
+    environ = {f"SIXFOLD_{name}_LISTEN": "0.0.0.0:7001", f"SIXFOLD_{name}_OPS_LISTEN": "127.0.0.1:7002"}
+    found = services_of(home, "0.0.0.0", environ)
+    assert found[service].env[f"SIXFOLD_{name}_LISTEN"] == "0.0.0.0:7001"
+    assert found[service].ready == ("127.0.0.1", 7002)
+    assert found["gateway"].env[f"SIXFOLD_GATEWAY_{name}"] == "127.0.0.1:7001"
+    assert found["gateway"].ready == ("127.0.0.1", 8080)
+    elsewhere = services_of(home, "127.0.0.1", {f"SIXFOLD_GATEWAY_{name}": "far.lan:1"})
+    assert elsewhere["gateway"].env[f"SIXFOLD_GATEWAY_{name}"] == "far.lan:1"
 
 
 def test_the_home_is_found_from_inside_a_clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,7 +51,7 @@ def test_its_lines_are_shown(home: Home, tmp_path: Path, monkeypatch: pytest.Mon
     script(monkeypatch, tmp_path, body)
     output = io.StringIO()
     preparing.prepare(home, Console(output))
-    assert f"prepare       | [  0.1 s] reading ['prepare'] {home.root}" in output.getvalue()
+    assert f"prepare           | [  0.1 s] reading ['prepare'] {home.root}" in output.getvalue()
 
 
 def test_its_failure_is_one_line_with_its_last_words(

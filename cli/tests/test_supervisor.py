@@ -55,6 +55,51 @@ async def test_the_second_waits_until_the_first_is_ready(
     await running.stop()
 
 
+async def test_nothing_waits_for_an_optional_service_and_it_ends_before_what_it_needs(
+    home: Home, make_service: Any, supervise: Any, quick: Patience
+) -> None:
+    never = make_service("beta", "status = 503", optional=True)
+    services = (make_service("alpha"), never, make_service("gamma"))
+    running = supervise(*services, patience=replace(quick, optional=0.2))
+    await running.until_ready()
+    assert [each.state for each in running.state.services] == ["ready", "starting", "ready"]
+    assert "the others go on without it" in running.output.getvalue()
+    await running.stop()
+    assert words(home, "ends") == ["gamma", "beta", "alpha"]
+
+
+async def test_ready_means_an_optional_service_too_when_it_can(
+    home: Home, make_service: Any, supervise: Any, quick: Patience
+) -> None:
+    slow = make_service("beta", "time.sleep(0.5)", optional=True)
+    running = supervise(make_service("alpha"), slow, patience=replace(quick, optional=20))
+    await running.until_ready()
+    assert [each.state for each in running.state.services] == ["ready", "ready"]
+    await running.stop()
+
+
+async def test_an_optional_service_that_keeps_failing_ends_nothing(
+    home: Home, make_service: Any, supervise: Any, eventually: Any, quick: Patience
+) -> None:
+    broken = make_service("beta", "sys.exit(7)", optional=True)
+    running = supervise(make_service("alpha"), broken, patience=replace(quick, optional=0.1))
+    await running.until_ready()
+    await eventually(lambda: running.state.services[1].restarts > quick.tries)
+    assert running.state.services[0].state == "ready"
+    await running.stop()
+
+
+async def test_wrong_settings_of_an_optional_service_are_said_at_once(
+    home: Home, make_service: Any, supervise: Any
+) -> None:
+    wrong = make_service("beta", "print('settings: SIXFOLD_X: bad', flush=True); sys.exit(2)", optional=True)
+    running = supervise(make_service("alpha"), wrong)
+    with pytest.raises(CliError) as caught:
+        await running.until_ready()
+        await running.task
+    assert "SIXFOLD_X" in caught.value.details
+
+
 async def test_a_killed_service_comes_back_on_its_port(
     home: Home, make_service: Any, supervise: Any, eventually: Any
 ) -> None:

@@ -7,7 +7,10 @@ import sys
 import time
 from typing import TextIO
 
-_COLOURS = {"model-service": "36", "gateway": "35", "prepare": "34", "warn": "33", "bad": "31", "good": "32"}
+_COLOURS = {
+    "model-service": "36", "retrieval-service": "32", "gateway": "35", "prepare": "34",
+    "warn": "33", "bad": "31", "good": "32",
+}  # fmt: skip
 
 
 class Console:
@@ -28,7 +31,7 @@ class Console:
     def service(self, name: str, text: str, colour: str = "") -> None:
         """A line that a service wrote, or that tells of one."""
         body = self.paint(text, colour) if colour else text
-        self.write(f"{self.paint(f'{name:<13} |', name)} {body}")
+        self.write(f"{self.paint(f'{name:<17} |', name)} {body}")
 
     def write(self, text: str) -> None:
         try:

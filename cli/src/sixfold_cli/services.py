@@ -19,6 +19,8 @@ class Service:
     env: Mapping[str, str]
     ready: tuple[str, int]
     ports: Mapping[str, int] = field(default_factory=dict)
+    optional: bool = False
+    """Nothing waits for it before it starts, and the others go on when it fails."""
 
 
 def local_services(home: Home, host: str, port: int, environ: Mapping[str, str]) -> list[Service]:
@@ -38,13 +40,29 @@ def local_services(home: Home, host: str, port: int, environ: Mapping[str, str])
             return given_host.strip("[]"), int(given_port)
         return "127.0.0.1", free_port(taken)
 
+    def reached(name: str, default: str) -> str:
+        return environ.get(name) or default
+
     rpc_host, rpc = address("SIXFOLD_MODEL_SERVICE_LISTEN")
     ops_host, ops = address("SIXFOLD_MODEL_SERVICE_OPS_LISTEN")
+    search_host, search = address("SIXFOLD_RETRIEVAL_SERVICE_LISTEN")
+    search_ops_host, search_ops = address("SIXFOLD_RETRIEVAL_SERVICE_OPS_LISTEN")
+    models_at, retrieval_at = f"{_reach(rpc_host)}:{rpc}", f"{_reach(search_host)}:{search}"
     models = {
         "SIXFOLD_MODEL_SERVICE_LISTEN": f"{rpc_host}:{rpc}",
         "SIXFOLD_MODEL_SERVICE_OPS_LISTEN": f"{ops_host}:{ops}",
     }
-    gateway = {"SIXFOLD_GATEWAY_MODEL_SERVICE": f"{_reach(rpc_host)}:{rpc}"}
+    retrieval = {
+        "SIXFOLD_RETRIEVAL_SERVICE_LISTEN": f"{search_host}:{search}",
+        "SIXFOLD_RETRIEVAL_SERVICE_OPS_LISTEN": f"{search_ops_host}:{search_ops}",
+        "SIXFOLD_RETRIEVAL_SERVICE_MODEL_SERVICE": reached(
+            "SIXFOLD_RETRIEVAL_SERVICE_MODEL_SERVICE", models_at
+        ),
+    }
+    gateway = {
+        "SIXFOLD_GATEWAY_MODEL_SERVICE": reached("SIXFOLD_GATEWAY_MODEL_SERVICE", models_at),
+        "SIXFOLD_GATEWAY_RETRIEVAL_SERVICE": reached("SIXFOLD_GATEWAY_RETRIEVAL_SERVICE", retrieval_at),
+    }
     return [
         Service(
             "model-service",
@@ -54,9 +72,17 @@ def local_services(home: Home, host: str, port: int, environ: Mapping[str, str])
             {"rpc": rpc, "ops": ops},
         ),
         Service(
+            "retrieval-service",
+            (sys.executable, "-m", "retrieval_service"),
+            {**shared, **retrieval},
+            (_reach(search_ops_host), search_ops),
+            {"rpc": search, "ops": search_ops},
+            optional=True,
+        ),
+        Service(
             "gateway",
             (sys.executable, "-m", "gateway"),
-            {**gateway, **shared},
+            {**shared, **gateway},
             (_reach(host), port),
             {"http": port},
         ),

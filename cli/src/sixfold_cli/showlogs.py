@@ -13,7 +13,7 @@ from sixfold_cli.home import Home
 from sixfold_cli.logfile import Tail, for_people, severity
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
-_TOGETHER = ("model-service", "gateway")
+_TOGETHER = ("model-service", "retrieval-service", "gateway")
 
 
 def show(home: Home, service: str | None, *, count: int, follow: bool, level: int, raw: bool) -> None:

@@ -29,6 +29,8 @@ class Patience:
 
     start: float = 180.0
     """From a start to ready."""
+    optional: float = 15.0
+    """For an optional service, once the others are ready."""
     drain: float = 28.0
     """From SIGTERM to SIGKILL, a service."""
     settled: float = 2.0
@@ -112,15 +114,25 @@ class Supervisor:
                 loop.remove_signal_handler(number)
 
     async def _start_all(self) -> None:
-        for service in self._services:
+        """One after the other, each when the one before is ready; optional ones first and beside them."""
+        waiting = []
+        for service in sorted(self._services, key=lambda each: not each.optional):
             if self._stop.is_set():
-                break
+                return
             self.console.step(f"starting {service.name}")
             ready = asyncio.Event()
             self._keepers.append(asyncio.create_task(self._keep(service, ready)))
-            await self._wait(ready)
-            if ready.is_set():
-                self.console.step(f"{service.name} is ready")
+            if service.optional:
+                waiting.append((service, ready))
+            else:
+                await self._wait(ready)
+        limit = time.monotonic() + self.patience.optional
+        for service, ready in waiting:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(limit - time.monotonic()):
+                    await self._wait(ready)
+            if not ready.is_set() and not self._stop.is_set():
+                self.console.service(service.name, "not ready yet; the others go on without it", "warn")
 
     async def _wait(self, event: asyncio.Event) -> None:
         """Returns once `event` happened or a stop was asked for. Raises what ended a keeper."""
@@ -135,7 +147,8 @@ class Supervisor:
                 wait.cancel()
 
     async def _keep(self, service: Service, ready: asyncio.Event) -> None:
-        """Runs one service again and again. Raises CliError when it makes no sense to go on."""
+        """Runs one service again and again. CliError when it makes no sense to go on, which for an optional
+        one is only when its settings are wrong: it is tried for as long as the others run."""
         child, seen, failures = self._children[service.name], self._states[service.name], 0
         while True:
             try:
@@ -152,6 +165,8 @@ class Supervisor:
                 self._note(seen, "ready", child)
                 if ready.is_set():
                     self.console.service(service.name, "ready again", "good")
+                else:
+                    self.console.step(f"{service.name} is ready")
                 ready.set()
                 while child.running:  # noqa: ASYNC110  a process has no event without a thread
                     await asyncio.sleep(self.patience.tick)
@@ -161,7 +176,8 @@ class Supervisor:
                 failures = 0
             failures += 1
             end = why or f"ended ({describe_exit(code or 0)})"
-            if failures >= self.patience.tries or (ready_at is None and code == _BAD_SETTINGS):
+            hopeless = failures >= self.patience.tries and not service.optional
+            if hopeless or (ready_at is None and code == _BAD_SETTINGS):
                 self._note(seen, "failed", child)
                 raise self._gave_up(service, child, end, failures)
             delay = min(self.patience.first_delay * 2 ** (failures - 1), self.patience.longest_delay)

@@ -94,7 +94,8 @@ def status(home: HomeOption = None, json: JsonOption = False) -> None:
 
 def logs(
     service: Annotated[
-        str | None, typer.Argument(help="gateway, model-service, prepare, supervisor.")
+        str | None,
+        typer.Argument(help="gateway, model-service, retrieval-service, prepare, docs, supervisor."),
     ] = None,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on showing new lines.")] = False,
     lines: Annotated[int, typer.Option("-n", "--lines", help="Lines from the end.", min=0, max=100_000)] = 50,
