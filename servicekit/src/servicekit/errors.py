@@ -41,6 +41,7 @@ class Reason(StrEnum):
     STREAM_INTERRUPTED = "STREAM_INTERRUPTED"
     SERVICE_UNAVAILABLE = "SERVICE_UNAVAILABLE"
     DRAINING = "DRAINING"
+    DATA_LOSS = "DATA_LOSS"
     UNIMPLEMENTED = "UNIMPLEMENTED"
     INTERNAL = "INTERNAL"
 
@@ -108,6 +109,7 @@ TABLE: Mapping[Reason, Status] = {
     Reason.STREAM_INTERRUPTED: Status(502, _C.UNAVAILABLE, "server_error", True),
     Reason.SERVICE_UNAVAILABLE: Status(503, _C.UNAVAILABLE, "server_error", True),
     Reason.DRAINING: Status(503, _C.UNAVAILABLE, "server_error", True),
+    Reason.DATA_LOSS: Status(500, _C.DATA_LOSS, "server_error", False),
     Reason.UNIMPLEMENTED: Status(501, _C.UNIMPLEMENTED, "server_error", False),
     Reason.INTERNAL: Status(500, _C.INTERNAL, "server_error", True),
 }
