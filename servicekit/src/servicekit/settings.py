@@ -85,6 +85,24 @@ class ServiceSettings(BaseSettings):
     tls_key: Path | None = Field(
         None, validation_alias="SIXFOLD_TLS_KEY", description="PEM private key of this service."
     )
+    bus_url: str | None = Field(
+        None,
+        validation_alias="SIXFOLD_BUS_URL",
+        description="Events between services: `sqlite:///path` (a log on this machine) or "
+        "`kafka://host:port`. Default: `sqlite:///$SIXFOLD_HOME/bus.db`.",
+    )
+    objects_url: str | None = Field(
+        None,
+        validation_alias="SIXFOLD_OBJECTS_URL",
+        description="Contents of files: `file:///folder` or `s3://bucket/prefix`. "
+        "Default: `file://$SIXFOLD_HOME/objects`.",
+    )
+    objects_key_file: Path | None = Field(
+        None,
+        validation_alias="SIXFOLD_OBJECTS_KEY_FILE",
+        description="Key with which contents of files are encrypted at rest: 64 hex characters, mode 0600. "
+        "Not set: they are kept as they are.",
+    )
     drain_seconds: float = Field(
         20.0,
         ge=0,
@@ -101,6 +119,16 @@ class ServiceSettings(BaseSettings):
     def key_file(self) -> Path:
         """The service key's file, default applied."""
         return self.service_key_file or self.home / "secrets" / "service.key"
+
+    @property
+    def bus(self) -> str:
+        """`bus_url`, default applied."""
+        return self.bus_url or f"sqlite:///{(self.home / 'bus.db').resolve()}"
+
+    @property
+    def objects(self) -> str:
+        """`objects_url`, default applied."""
+        return self.objects_url or f"file://{(self.home / 'objects').resolve()}"
 
 
 S = TypeVar("S", bound=BaseSettings)

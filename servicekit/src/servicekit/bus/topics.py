@@ -1,0 +1,6 @@
+"""The topics of the platform, one for each stream of facts."""
+
+DOCUMENTS = "sixfold.documents"
+REQUESTS = "sixfold.requests"
+FEEDBACK = "sixfold.feedback"
+JOBS = "sixfold.jobs"
