@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from gateway.adapters.h2.call import Call
 from gateway.adapters.h2.channel import Channel
+from gateway.adapters.h2.unary import only_message
 from gateway.openai.pieces import Delta, ServedBy, Usage
 from gateway.openai.request import EmbeddingInput, Generation, Message, Part
 from gateway.routing.ports import Asker, Card, Embedded
@@ -68,7 +69,7 @@ class GrpcModelClient:
             request = model_service_pb2.ListModelsRequest(page_size=1000, page_token=page)
             # Not on a tenant's behalf.
             call = self._call(_LIST, Asker(NO_TENANT, "", ""), request.SerializeToString(), deadline)
-            response = model_service_pb2.ListModelsResponse.FromString(await _only_message(call))
+            response = model_service_pb2.ListModelsResponse.FromString(await only_message(call))
             cards += [_card(model) for model in response.models]
             page = response.next_page_token
             if not page or len(cards) > 10_000:
@@ -153,7 +154,7 @@ class GrpcEmbedding:
 
     async def result(self) -> Embedded:
         """See the port."""
-        response = model_service_pb2.EmbedResponse.FromString(await _only_message(self._call))
+        response = model_service_pb2.EmbedResponse.FromString(await only_message(self._call))
         by = response.served_by
         return Embedded(
             [embedding.values for embedding in response.embeddings],
@@ -164,19 +165,6 @@ class GrpcEmbedding:
     def stop(self, error: SixfoldError) -> None:
         """See the port."""
         self._call.stop(error)
-
-
-async def _only_message(call: Call) -> bytes:
-    """The answer of a call that has one."""
-    found: list[bytes] = []
-    try:
-        while (messages := await call.read()) is not None:
-            found += messages
-    finally:
-        call.stop(SixfoldError(Reason.CANCELLED, "The call was given up."))
-    if len(found) != 1:
-        raise SixfoldError(Reason.ENGINE_FAILED, "The model service did not answer with one message.")
-    return found[0]
 
 
 def _usage(usage: generation_pb2.Usage) -> Usage:

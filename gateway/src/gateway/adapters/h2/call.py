@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from gateway.adapters.h2 import frames
 from gateway.adapters.h2.headers import Headers, binary
+from gateway.adapters.h2.peer import MODEL_SERVICE, Peer
 from servicekit.errors import Reason, SixfoldError
 from servicekit.rpc import from_status
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
 MAX_MESSAGE = 16 * 1024 * 1024
 _RESET_REASONS = {
-    frames.REFUSED_STREAM: Reason.ENGINE_UNAVAILABLE,
     frames.CANCEL: Reason.CANCELLED,
     frames.ENHANCE_YOUR_CALM: Reason.QUEUE_FULL,
 }
@@ -30,11 +30,12 @@ class Call:
 
     __slots__ = (
         "_buffer", "_deadline", "_done", "_error", "_loop", "_messages", "_poked", "_received", "_stopped",
-        "_waiter", "any", "connection", "send_window", "stream", "unsent",
+        "_waiter", "any", "connection", "peer", "send_window", "stream", "unsent",
     )  # fmt: skip
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, deadline: float) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, deadline: float, peer: Peer = MODEL_SERVICE) -> None:
         self._loop = loop
+        self.peer = peer
         self._messages: list[bytes] = []
         self._buffer = b""
         self._received = 0
@@ -104,7 +105,9 @@ class Call:
         if end:
             self._trailers(headers)
         elif headers.get(b":status") != b"200":
-            self.fail(SixfoldError(Reason.ENGINE_UNAVAILABLE, "The model service did not answer as one."))
+            self.fail(
+                SixfoldError(self.peer.away, f"The {self.peer.name} did not answer as one.", retry_after=1)
+            )
 
     def data(self, payload: bytes, flow: int) -> None:
         """The next bytes of the answer; `flow` is what they cost of the window."""
@@ -116,7 +119,7 @@ class Call:
             if data[at] or size > MAX_MESSAGE:
                 self.fail(
                     SixfoldError(
-                        Reason.ENGINE_FAILED, "The model service sent a message that cannot be read."
+                        self.peer.broken, f"The {self.peer.name} sent a message that cannot be read."
                     )
                 )
                 return
@@ -138,9 +141,9 @@ class Call:
 
     def reset(self, code: int) -> None:
         """The peer reset the stream."""
-        reason = _RESET_REASONS.get(code)
+        reason = self.peer.away if code == frames.REFUSED_STREAM else _RESET_REASONS.get(code)
         self._finish(
-            self._cut() if reason is None else SixfoldError(reason, "The model service ended the call.")
+            self._cut() if reason is None else SixfoldError(reason, f"The {self.peer.name} ended the call.")
         )
 
     def lost(self) -> None:
@@ -175,9 +178,9 @@ class Call:
     def _cut(self) -> SixfoldError:
         if self.any:
             return SixfoldError(
-                Reason.STREAM_INTERRUPTED, "The answer broke off: its model service went away."
+                self.peer.cut, f"The answer broke off: its {self.peer.name} went away.", retry_after=1
             )
-        return SixfoldError(Reason.ENGINE_UNAVAILABLE, "The model service cannot be reached.", retry_after=1)
+        return SixfoldError(self.peer.away, f"The {self.peer.name} cannot be reached.", retry_after=1)
 
     def _expired(self) -> None:
         self.stop(

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from gateway.adapters.h2 import headers
 from gateway.adapters.h2.call import Call
 from gateway.adapters.h2.connection import Connection
+from gateway.adapters.h2.peer import MODEL_SERVICE, Peer
 from servicekit.errors import Reason, SixfoldError
 from servicekit.rpc import Tls
 
@@ -23,11 +24,12 @@ class Channel:
     After an outage the next call connects anew, at most ten times a second at first and once a second later.
     """
 
-    def __init__(self, target: str, *, tls: Tls | None = None) -> None:
+    def __init__(self, target: str, *, tls: Tls | None = None, peer: Peer = MODEL_SERVICE) -> None:
         self.target = target
+        self._peer = peer
         host, _, port = target.removeprefix("dns:///").rpartition(":")
         if not host or not port.isdigit():
-            raise SixfoldError(Reason.INVALID_REQUEST, "The address of a model service is host:port.")
+            raise SixfoldError(Reason.INVALID_REQUEST, f"The address of a {peer.name} is host:port.")
         self._host, self._port = host.strip("[]"), int(port)
         self._authority = f"{host}:{port}".encode()
         self._ssl = _client_context(tls) if tls is not None else None
@@ -42,7 +44,7 @@ class Channel:
     def call(self, path: bytes, metadata: Sequence[tuple[str, str]], body: bytes, deadline: float) -> Call:
         """Starts a call with one message; `deadline` in seconds. Never waits; failures come from `read`."""
         loop = asyncio.get_running_loop()
-        call = Call(loop, deadline)
+        call = Call(loop, deadline, self._peer)
         block = self._block(path, metadata, deadline)
         connection = self._connection
         if connection is not None and not connection.gone:
@@ -72,7 +74,9 @@ class Channel:
             )
         elif connection.full:
             call.fail(
-                SixfoldError(Reason.QUEUE_FULL, "The model service has no room for the call.", retry_after=1)
+                SixfoldError(
+                    Reason.QUEUE_FULL, f"The {self._peer.name} has no room for the call.", retry_after=1
+                )
             )
         else:
             connection.send(call, block, body)
