@@ -11,6 +11,7 @@ from typing import Any
 from gateway import metrics
 from gateway.api.exchange import Disconnected, Exchange, Receive, Scope, Send
 from gateway.api.observe import Observer
+from gateway.events.completion import Journal
 from servicekit.errors import Reason, SixfoldError, internal
 from servicekit.lifecycle import Lifecycle
 from servicekit.logs import get_logger
@@ -37,6 +38,7 @@ class RootApp:
         max_in_flight: int,
         max_body: int,
         body_seconds: float,
+        journal: Journal | None = None,
     ) -> None:
         self._hot = hot
         self._model = hot[_MODELS]
@@ -46,6 +48,7 @@ class RootApp:
         self._max_in_flight = max_in_flight
         self._max_body = max_body
         self._body_seconds = body_seconds
+        self._journal = journal
         self.in_flight = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -57,6 +60,7 @@ class RootApp:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = Exchange(scope, receive, send, "")
+        exchange.journal = self._journal
         given = exchange.headers.get(b"x-request-id")
         if given is not None and _REQUEST_ID.fullmatch(given):
             exchange.request_id = given.decode()
@@ -69,16 +73,17 @@ class RootApp:
             await exchange.fail(error)
         except Disconnected:
             exchange.status = exchange.status or 499
-            exchange.code = "client_left"
+            exchange.code, exchange.reason = "client_left", Reason.CANCELLED.value
             metrics.DISCONNECTS.inc()
         except asyncio.CancelledError:
-            exchange.code = "cancelled"
+            exchange.code, exchange.reason = "cancelled", Reason.CANCELLED.value
             raise
         except Exception:
             _log.exception("request failed unexpectedly", request_id=exchange.request_id, path=exchange.label)
             await exchange.fail(internal())
         finally:
             self.in_flight -= 1
+            exchange.settle()
             self._observer.ended(exchange)
 
     async def _dispatch(self, exchange: Exchange, path: str) -> None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from gateway.events.completion import Completion, Journal, Outcome
 from gateway.openai.errors import code_of, error_body, retry_headers
 from servicekit.errors import Reason, SixfoldError
 
@@ -32,10 +33,13 @@ class Exchange:
         "began",
         "code",
         "complete",
+        "completion",
         "extra",
         "facts",
         "headers",
+        "journal",
         "label",
+        "reason",
         "receive",
         "request_id",
         "scope",
@@ -54,6 +58,11 @@ class Exchange:
         self.status = 0
         self.complete = False
         self.code = ""
+        self.reason = ""
+        """The reason of a failure, as events tell it."""
+        self.completion: Completion | None = None
+        """What the journal is told of this request; None for those that it does not follow."""
+        self.journal: Journal | None = None
         self.label = "other"
         """The path as metrics name it."""
         self.facts: dict[str, Any] = {}
@@ -127,9 +136,10 @@ class Exchange:
 
     async def write(self, body: bytes, *, more: bool) -> None:
         """Sends a piece of the answer's body; waits while the client does not read."""
-        self.sending_since = time.perf_counter()
         if not more:
             self.complete = True
+            self.settle()
+        self.sending_since = time.perf_counter()
         await self.send({"type": "http.response.body", "body": body, "more_body": more})
         self.sending_since = 0.0
 
@@ -138,9 +148,24 @@ class Exchange:
         await self.start(status, [(b"content-length", b"%d" % len(body)), *headers])
         await self.write(body, more=False)
 
+    def blame(self, error: SixfoldError) -> None:
+        """Takes note of what the request failed of."""
+        self.code = code_of(error)
+        self.reason = error.reason.value
+
+    def settle(self) -> None:
+        """Tells the journal how the request ended, once.
+
+        That is before the last bytes go out: what was answered in full is kept, whatever becomes of this
+        process.
+        """
+        completion, self.completion = self.completion, None
+        if completion is not None and completion.tenant and self.journal is not None:
+            self.journal.add(completion, Outcome(self.request_id, self.status, self.reason, self.elapsed))
+
     async def fail(self, error: SixfoldError) -> None:
         """Answers with an error, if no answer has begun; otherwise ends the connection."""
-        self.code = code_of(error)
+        self.blame(error)
         if self.status:
             self.abort()
             return

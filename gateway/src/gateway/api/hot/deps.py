@@ -51,6 +51,8 @@ async def identify(exchange: Exchange, authenticator: Authenticator, scope: str)
     if principal is None:
         principal = await authenticator.authenticate(credential)
     exchange.facts["tenant"] = principal.tenant
+    if (completion := exchange.completion) is not None:
+        completion.tenant, completion.subject = principal.tenant, principal.subject
     require(principal, scope)
     return principal
 
@@ -90,6 +92,11 @@ def served_headers(plan: Plan, flight: Flight[Any] | None, by: ServedBy, cache: 
         (b"x-sixfold-route", _plain(f"{plan.name} -> {where}; attempts={attempts}")),
         (b"x-sixfold-cache", cache.encode()),
     ]
+
+
+def route_of(plan: Plan, flight: Flight[Any] | None) -> str:
+    """The way that a request took, as events tell it."""
+    return f"{plan.name} -> {flight.candidate.target.name}" if flight is not None else plan.name
 
 
 def _plain(value: str) -> bytes:

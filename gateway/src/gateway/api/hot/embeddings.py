@@ -8,8 +8,9 @@ from typing import Any
 
 from gateway import metrics
 from gateway.api.exchange import JSON, Exchange
-from gateway.api.hot.deps import HotDeps, asker_of, ends_at, identify, left_until, served_headers
+from gateway.api.hot.deps import HotDeps, asker_of, ends_at, identify, left_until, route_of, served_headers
 from gateway.caching.exact import key_of, use_of
+from gateway.events.completion import Completion
 from gateway.openai.embedding import parse_embedding, write_embeddings
 from gateway.openai.pieces import ServedBy, Usage
 from gateway.openai.request import EmbeddingInput
@@ -31,9 +32,11 @@ class EmbeddingEndpoint:
     async def __call__(self, exchange: Exchange) -> None:
         """Answers one request."""
         deps = self._deps
+        completion = exchange.completion = Completion(_OPERATION)
         principal = await identify(exchange, deps.authenticator, "embeddings:write")
         raw = await exchange.body(deps.limits.max_body, deps.limits.body_seconds)
         request = parse_embedding(raw)
+        completion.requested_model = request.model
         plan = deps.router.plan(request.model, _OPERATION, exchange.request_id)
         end = ends_at(exchange, plan, deps.limits)
         ticket = await deps.admission.admit(
@@ -97,6 +100,10 @@ class EmbeddingEndpoint:
         cache: str,
     ) -> None:
         by = embedded.served_by
+        if (completion := exchange.completion) is not None:
+            completion.model, completion.model_version, completion.engine = by
+            completion.route, completion.cache = route_of(plan, flight), cache
+            completion.prompt_tokens = 0 if cache == "hit" else embedded.usage.prompt_tokens
         exchange.facts["model"], exchange.facts["prompt_tokens"] = by.model, embedded.usage.prompt_tokens
         body = write_embeddings(
             embedded.vectors,

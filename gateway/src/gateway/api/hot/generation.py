@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from gateway import metrics
 from gateway.api.exchange import JSON, Exchange, Header
-from gateway.api.hot.deps import HotDeps, asker_of, ends_at, identify, left_until, served_headers
+from gateway.api.hot.deps import HotDeps, asker_of, ends_at, identify, left_until, route_of, served_headers
 from gateway.api.hot.spans import generation_span
 from gateway.api.hot.streaming import EVENT_STREAM, Stream
 from gateway.caching.exact import key_of, use_of
+from gateway.events.completion import Completion
 from gateway.openai.answer import Gathered
 from gateway.openai.chunks import ChunkWriter
-from gateway.openai.pieces import ServedBy, Usage
+from gateway.openai.pieces import FINISH_REASONS, Delta, ServedBy, Usage
 from gateway.openai.request import Generation
 from gateway.routing.flight import AnswerFlight
 from gateway.routing.ports import Answer
 from gateway.routing.router import Candidate, Plan
+from servicekit import telemetry
 from servicekit.errors import Reason, SixfoldError
 
 _UNSAID_TOKENS = 512
@@ -52,9 +54,11 @@ class GenerationEndpoint:
     async def __call__(self, exchange: Exchange) -> None:
         """Answers one request."""
         deps, shape = self._deps, self._shape
+        completion = exchange.completion = Completion(shape.operation)
         principal = await identify(exchange, deps.authenticator, "chat:write")
         raw = await exchange.body(deps.limits.max_body, deps.limits.body_seconds)
         request = shape.parse(raw)
+        completion.requested_model, completion.stream = request.model, request.stream
         plan = deps.router.plan(request.model, shape.capability, exchange.request_id)
         end = ends_at(exchange, plan, deps.limits)
         card = plan.candidates[0].card
@@ -66,9 +70,11 @@ class GenerationEndpoint:
         run = Run(deps, shape, exchange, request, plan, end)
         try:
             with generation_span(shape.operation, request, exchange) as span:
+                completion.traceparent = telemetry.traceparent() or ""
                 await run.answer(asker_of(principal, exchange))
                 span.done(run)
         finally:
+            run.note()
             await ticket.settle(run.tokens_used(prompt))
 
 
@@ -92,12 +98,39 @@ class Run:
         self.flight: AnswerFlight | None = None
         self.first: float | None = None
         """Seconds from the request to the first piece."""
-        self.finish: list[str] = []
+        self.finish: dict[int, str] = {}
+        """Why each choice ended."""
 
     @property
     def echo(self) -> str:
         """What is put before every answer."""
         return (self.request.prompt or "") if self.request.echo else ""
+
+    def took(self, deltas: Sequence[Delta]) -> None:
+        """Takes note of pieces that arrived."""
+        self.pieces += len(deltas)
+        for delta in deltas:
+            if delta.finish_reason:
+                self.finish[delta.choice_index] = FINISH_REASONS.get(delta.finish_reason, "stop")
+
+    def note(self) -> None:
+        """Tells what is known by now to whoever follows this request."""
+        completion = self.exchange.completion
+        if completion is None:
+            return
+        completion.cache = self.cache
+        if self.flight is not None:
+            by = self.served_by(self.flight)
+            completion.model, completion.model_version, completion.engine = by
+            completion.route = route_of(self.plan, self.flight)
+        if self.usage is not None:
+            completion.prompt_tokens = self.usage.prompt_tokens
+            completion.completion_tokens = self.usage.completion_tokens
+        else:
+            completion.completion_tokens = self.pieces
+        if self.request.stream and self.first is not None:
+            completion.first_token_seconds = self.first
+        completion.finish_reasons = [self.finish[index] for index in sorted(self.finish)]
 
     def tokens_used(self, prompt: int) -> int:
         """What the request cost; an estimate where the engine could not say."""
@@ -167,7 +200,7 @@ class Run:
         while (deltas := await flight.read()) is not None:
             if self.first is None and deltas:
                 self.first = self.exchange.elapsed
-            self.pieces += len(deltas)
+            self.took(deltas)
             gathered.add(deltas)
             if gathered.size > limit:
                 raise SixfoldError(Reason.ENGINE_FAILED, "The answer is larger than this server passes on.")
@@ -198,6 +231,7 @@ class Run:
         facts["prompt_tokens"], facts["completion_tokens"] = usage.prompt_tokens, usage.completion_tokens
         if flight.attempts > 1:
             facts["attempts"] = flight.attempts
+        self.note()
 
     def served_by(self, flight: AnswerFlight) -> ServedBy:
         """Who answers: as the service says, otherwise as its card says."""
@@ -211,6 +245,11 @@ class Run:
         metrics.CACHE.labels("hit").inc()
         by = ServedBy(*record["served_by"])
         self.usage = Usage()  # nothing was spent
+        self.finish = {index: choice["finish"] or "stop" for index, choice in enumerate(record["choices"])}
+        self.note()
+        if (completion := self.exchange.completion) is not None:
+            completion.model, completion.model_version, completion.engine = by
+            completion.route = route_of(self.plan, None)
         self.exchange.facts["model"], self.exchange.facts["cache"] = by.model, "hit"
         headers: list[Header] = served_headers(self.plan, None, by, "hit")
         if self.request.stream:

@@ -11,7 +11,7 @@ from gateway.api.exchange import Header
 from gateway.api.hot.deps import served_headers
 from gateway.openai.answer import Gathered
 from gateway.openai.chunks import KEEP_ALIVE, ChunkWriter, error_event
-from gateway.openai.errors import code_of, error_body
+from gateway.openai.errors import error_body
 from gateway.routing.flight import AnswerFlight
 from servicekit.errors import Reason, SixfoldError
 
@@ -83,7 +83,7 @@ class Stream:
             writer = self._writer
             if writer is None:
                 writer = await self._begin()
-            run.pieces += len(deltas)
+            run.took(deltas)
             if gathered is not None:
                 gathered.add(deltas)
                 if gathered.size > limit:
@@ -120,14 +120,15 @@ class Stream:
 
     async def _break_off(self, error: SixfoldError) -> None:
         """Ends an answer that has begun with an error event, without [DONE]."""
-        self._exchange.code = code_of(error)
+        self._exchange.blame(error)
+        self._run.note()
         if error.reason is Reason.CANCELLED:
             metrics.DISCONNECTS.inc()
         await self._exchange.write(error_event(error_body(error)), more=False)
 
     def _cut_slow_reader(self) -> None:
         error = SixfoldError(Reason.SLOW_READER, "The stream was not read in time.")
-        self._exchange.code = code_of(error)
+        self._exchange.blame(error)
         metrics.SLOW_READERS.inc()
         self._flight.stop(error)
         self._exchange.abort()
