@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 from sixfold_cli import lock
 from sixfold_cli.errors import CliError, Exit
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     import httpx
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_PATIENCE = 180.0
+"""Seconds in all that a change waits for a limit or a full queue to pass."""
 _CODES = {401: Exit.REFUSED, 403: Exit.REFUSED, 429: Exit.LIMITED, 503: Exit.LIMITED}
 
 
@@ -30,43 +34,99 @@ class Api:
     url: str
     token: str
     timeout: float = 30.0
+    kept: httpx.Client | None = None
+    """Connections that outlive one call, where `keeping` made them; threads may share them."""
+
+    @contextmanager
+    def keeping(self) -> Iterator[Api]:
+        """The same gateway over connections that many calls share."""
+        with self._connections() as client:
+            yield replace(self, kept=client)
 
     def call(
         self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
     ) -> Any:
         """The JSON that the gateway answers (None for no content). CliError for everything else."""
-        with self._open(method, path, body, self.timeout, headers) as answer:
-            answer.read()
-            if not answer.content:
-                return None
-            try:
-                return answer.json()
-            except ValueError:
-                raise CliError(
-                    f"{self.url} does not speak JSON. Is it a Sixfold?", reason="NOT_SIXFOLD"
-                ) from None
+        with self._open(method, path, self.timeout, headers, json=body) as answer:
+            return self._json(answer)
+
+    def change(self, method: str, path: str, body: object = None) -> Any:
+        """A call that changes something, with an idempotency key; tried again while a limit holds it up."""
+        return self._patiently(method, path, json=body)
+
+    def upload(self, name: str, file: IO[bytes]) -> dict[str, Any]:
+        """Sends a file's content as it is read; the file object. Tried again while a limit holds it up."""
+        form = {"purpose": "assistants"}
+        made: dict[str, Any] = self._patiently("POST", "/v1/files", data=form, files={"file": (name, file)})
+        return made
+
+    def pages(self, path: str) -> Iterator[dict[str, Any]]:
+        """Every item of a list, over all its pages."""
+        after, joint = "", "&" if "?" in path else "?"
+        while True:
+            page = self.call("GET", f"{path}{joint}limit=100{after}")
+            yield from page.get("data", [])
+            if not page.get("has_more"):
+                return
+            after = f"&after={page['last_id']}"
 
     @contextmanager
     def stream(
         self, path: str, body: object, timeout: float
     ) -> Iterator[tuple[httpx.Headers, Iterator[dict[str, Any]]]]:
         """Headers and server-sent events of one answer. Leaving early hangs up, which cancels the work."""
-        with self._open("POST", path, body, timeout) as answer:
+        with self._open("POST", path, timeout, json=body) as answer:
             yield answer.headers, _events(answer)
+
+    def _patiently(self, method: str, path: str, **content: Any) -> Any:
+        headers, waited = {"idempotency-key": uuid4().hex}, 0.0
+        while True:
+            try:
+                with self._open(method, path, self.timeout, headers, **content) as answer:
+                    return self._json(answer)
+            except CliError as error:
+                wait = max(0.5, error.wait)
+                if error.code is not Exit.LIMITED or waited + wait > _PATIENCE:
+                    raise
+                for _, file in content.get("files", {}).values():
+                    file.seek(0)
+                waited += wait
+                time.sleep(wait)
+
+    def _json(self, answer: httpx.Response) -> Any:
+        answer.read()
+        if not answer.content:
+            return None
+        try:
+            return answer.json()
+        except ValueError:
+            raise CliError(
+                f"{self.url} does not speak JSON. Is it a Sixfold?", reason="NOT_SIXFOLD"
+            ) from None
+
+    @contextmanager
+    def _connections(self) -> Iterator[httpx.Client]:
+        import httpx
+
+        if self.kept is not None:
+            yield self.kept
+            return
+        with httpx.Client(trust_env=urlsplit(self.url).hostname not in _LOOPBACK) as client:
+            yield client
 
     @contextmanager
     def _open(
-        self, method: str, path: str, body: object, timeout: float, more: Mapping[str, str] | None = None
+        self, method: str, path: str, timeout: float, more: Mapping[str, str] | None = None, **content: Any
     ) -> Iterator[httpx.Response]:
+        """`content` as httpx takes it: json, or data and files."""
         import httpx
 
         headers = {"authorization": f"Bearer {self.token}", "user-agent": "sixfold-cli", **(more or {})}
         limits = httpx.Timeout(timeout, connect=5.0)
-        proxies = urlsplit(self.url).hostname not in _LOOPBACK
         try:
             with (
-                httpx.Client(timeout=limits, trust_env=proxies) as client,
-                client.stream(method, self.url + path, json=body, headers=headers) as answer,
+                self._connections() as client,
+                client.stream(method, self.url + path, headers=headers, timeout=limits, **content) as answer,
             ):
                 if answer.status_code >= 400:
                     raise _refusal(answer)
@@ -111,10 +171,10 @@ def _refusal(answer: httpx.Response) -> CliError:
     except (ValueError, KeyError, TypeError):
         error = {"message": f"The server answered {answer.status_code} without saying why."}
     wait = answer.headers.get("retry-after", "") if code is Exit.LIMITED else ""
-    return _error(error, code, answer.headers.get("x-request-id", ""), wait)
+    return _error(error, code, answer.headers.get("x-request-id", ""), wait, answer.status_code)
 
 
-def _error(error: Any, code: Exit, request_id: str, wait: str = "") -> CliError:
+def _error(error: Any, code: Exit, request_id: str, wait: str = "", status: int = 0) -> CliError:
     body = error if isinstance(error, dict) else {"message": str(error)}
     hints = []
     if code is Exit.REFUSED:
@@ -124,7 +184,16 @@ def _error(error: Any, code: Exit, request_id: str, wait: str = "") -> CliError:
     if request_id:
         hints.append(f"Request id: {request_id}")
     reason = str(body.get("code") or body.get("reason") or "FAILED")
-    return CliError(str(body.get("message", "It failed.")), " ".join(hints), reason=reason, code=code)
+    message = str(body.get("message", "It failed."))
+    return CliError(message, " ".join(hints), reason=reason, code=code, wait=_seconds(wait), status=status)
+
+
+def _seconds(text: str) -> float:
+    """A `retry-after` in seconds; 0 where it is none."""
+    try:
+        return min(60.0, max(0.0, float(text)))
+    except ValueError:
+        return 0.0
 
 
 def connect(home: Home, url: str | None, timeout: float = 30.0) -> Api:

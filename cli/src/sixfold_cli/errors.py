@@ -33,6 +33,8 @@ class CliError(Exception):
         reason: str = "FAILED",
         code: Exit = Exit.FAILED,
         details: str = "",
+        wait: float = 0.0,
+        status: int = 0,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -41,6 +43,10 @@ class CliError(Exception):
         self.code = code
         self.details = details
         """Lines shown under the message to people, such as the end of a log."""
+        self.wait = wait
+        """Seconds after which the same may succeed, where the server says so."""
+        self.status = status
+        """HTTP status of the answer that said so; 0 for none."""
 
     def as_json(self) -> dict[str, object]:
         error: dict[str, object] = {"reason": self.reason, "message": self.message}

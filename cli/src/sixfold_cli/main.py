@@ -9,9 +9,9 @@ from importlib.metadata import version as installed_version
 import click
 import typer
 
-from sixfold_cli.commands import access, run, talk
+from sixfold_cli.commands import access, documents, run, talk
 from sixfold_cli.errors import CliError, Exit
-from sixfold_cli.options import HomeOption, JsonOption, UrlOption, print_json
+from sixfold_cli.options import HomeOption, JsonOption, UrlOption, hand_down, print_json
 
 _EPILOG = """\b
 Exit codes: 0 done; 1 failed; 2 wrong usage; 3 nothing runs or answers;
@@ -21,6 +21,8 @@ Variables: SIXFOLD_HOME, SIXFOLD_PORT, SIXFOLD_HOST, SIXFOLD_URL, SIXFOLD_TOKEN,
 \b
 sixfold up -d                         start everything
 sixfold ask "Why is the sky blue?"    ask it
+sixfold ingest handbook/              bring documents in
+sixfold ask --store default "Who?"    ask over them
 sixfold down                          stop everything
 """
 
@@ -40,13 +42,7 @@ def for_all(
     ctx: typer.Context, home: HomeOption = None, url: UrlOption = None, json: JsonOption = False
 ) -> None:
     """Start Sixfold on this machine, and talk to it."""
-    given = {"home": home, "url": url, "json": json or None}
-    said = {name: value for name, value in given.items() if value is not None}
-    # the same as if each command had been given it
-    ctx.default_map = {
-        **dict.fromkeys(COMMANDS, said),
-        "keys": dict.fromkeys(("create", "list", "delete"), said),
-    }
+    hand_down(ctx, COMMANDS, home=home, url=url, json=json or None)
 
 
 def version(json: JsonOption = False) -> None:
@@ -58,11 +54,22 @@ def version(json: JsonOption = False) -> None:
         print(f"sixfold {number}")
 
 
-for command in (run.up, run.down, run.status, run.logs, talk.ask, talk.models, access.token):
+for command in (
+    run.up, run.down, run.status, run.logs, talk.ask, talk.models, documents.ingest, documents.search,
+):  # fmt: skip
     app.command()(command)
+app.add_typer(documents.stores, name="stores")
+app.add_typer(documents.files, name="files")
+app.command()(access.token)
 app.add_typer(access.keys, name="keys")
 app.command()(version)
-COMMANDS = ("up", "down", "status", "logs", "ask", "models", "token", "version")
+_ALONE = ("up", "down", "status", "logs", "ask", "models", "ingest", "search", "token", "version")
+COMMANDS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(_ALONE, ()),
+    "stores": documents.INNER,
+    "files": documents.INNER,
+    "keys": ("create", "list", "delete"),
+}
 
 
 def main() -> int:

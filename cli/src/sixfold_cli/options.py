@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +23,12 @@ UrlOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, errors too.")]
+
+
+def hand_down(ctx: typer.Context, commands: Mapping[str, Sequence[str]], **given: object) -> None:
+    """Options before a command's name count as if they had been given behind it. Groups name theirs."""
+    said = {name: value for name, value in given.items() if value is not None}
+    ctx.default_map = {name: {**said, **dict.fromkeys(inner, said)} for name, inner in commands.items()}
 
 
 def print_json(value: object) -> None:
