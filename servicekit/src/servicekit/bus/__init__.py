@@ -19,6 +19,7 @@ from servicekit.bus.base import (
     Poison,
     Subscription,
 )
+from servicekit.bus.log_bus import LogBus
 
 __all__ = [
     "DEAD",
@@ -50,12 +51,12 @@ def open_bus(url: str, *, client: str = "sixfold", timeout: float = 10) -> Bus:
     """
     match urlsplit(url).scheme:
         case "sqlite":
-            from servicekit.bus.sqlite import EmbeddedBus, EmbeddedOptions
+            from servicekit.bus.sqlite import EmbeddedLog, EmbeddedOptions
 
-            return EmbeddedBus(EmbeddedOptions.parse(url, timeout=timeout))
+            return LogBus(EmbeddedLog(EmbeddedOptions.parse(url, timeout=timeout)), timeout=timeout)
         case "kafka":
-            from servicekit.bus.kafka import KafkaBus, KafkaOptions  # the client's import costs memory
+            from servicekit.bus.kafka import KafkaLog, KafkaOptions  # the client's import costs memory
 
-            return KafkaBus(KafkaOptions.parse(url, client=client, timeout=timeout))
+            return LogBus(KafkaLog(KafkaOptions.parse(url, client=client, timeout=timeout)), timeout=timeout)
         case other:
             raise ValueError(f"no bus for the scheme {other!r}: use sqlite:///… or kafka://…")

@@ -6,7 +6,7 @@ import builtins
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal, Protocol, TypeVar, cast
+from typing import Any, Literal, Protocol, TypeVar
 from uuid import uuid4
 
 from google.protobuf.message import DecodeError, Message
@@ -75,7 +75,7 @@ class Event:
     def parse(self, message: builtins.type[M]) -> M:
         """`data` as this message. Raises `Poison` when it is none."""
         try:
-            return cast(M, message.FromString(self.data))
+            return message.FromString(self.data)
         except DecodeError:
             raise Poison("MALFORMED_DATA") from None
 
@@ -119,6 +119,10 @@ class Delivery:
     """How long running handlers may take to end when partitions move on or the subscription ends."""
 
 
+USUAL = Delivery()
+"""What suits most handlers."""
+
+
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
     """An event that could not be handled, and why. Fields that the record lacked are empty."""
@@ -154,7 +158,7 @@ class Bus(Protocol):
         """
 
     def subscribe(
-        self, topics: Sequence[str], group: str, handler: Handler, *, delivery: Delivery = Delivery()
+        self, topics: Sequence[str], group: str, handler: Handler, *, delivery: Delivery = USUAL
     ) -> Subscription:
         """Hands every event of these topics to `handler`, in one process of the group.
 
