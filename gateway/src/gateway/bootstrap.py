@@ -7,9 +7,11 @@ from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
 from gateway.adapters.h2.channel import Channel
+from gateway.adapters.h2.peer import RETRIEVAL_SERVICE
 from gateway.adapters.jwks import Jwks, JwksLimits, file_fetch, https_fetch
 from gateway.adapters.keys_store import KeysStore
 from gateway.adapters.model_client import GrpcModelClient
+from gateway.adapters.retrieval_client import GrpcRetrievalClient
 from gateway.api.asgi import Handler, RootApp
 from gateway.api.hot.chat import chat_endpoint
 from gateway.api.hot.completions import completions_endpoint
@@ -106,6 +108,11 @@ async def _wire(settings: GatewaySettings, lifecycle: Lifecycle, closers: list[C
         live.on_change(listener)
     lifecycle.depend("model-service", catalogue.check)
     await catalogue.look()
+
+    retrieval = GrpcRetrievalClient(
+        Channel(settings.retrieval_service, tls=Tls.from_settings(settings), peer=RETRIEVAL_SERVICE), identity
+    )
+    closers.append(retrieval.close)
 
     hot = HotDeps(authenticator, admission, router, catalogue, cache, _hot_limits(settings))
     rest = create_app(

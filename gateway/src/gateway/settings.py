@@ -42,6 +42,10 @@ class GatewaySettings(ServiceSettings):
     model_service: str = Field(
         "127.0.0.1:50051", description="Address of the model service that `gateway.yaml` need not name."
     )
+    retrieval_service: str = Field("127.0.0.1:50052", description="Address of the retrieval service.")
+    retrieval_seconds: float = Field(
+        30, gt=0, le=600, description="Seconds that one call to the retrieval service may take."
+    )
     workers: int = Field(1, ge=1, le=64, description="Processes that serve requests.")
 
     # Identity.
@@ -85,6 +89,24 @@ class GatewaySettings(ServiceSettings):
         30, gt=0, description="Seconds that a client may leave a stream unread before it is cut."
     )
     max_deadline_seconds: float = Field(600, gt=0, description="Longest deadline a route or caller may set.")
+
+    # Events.
+    spool_segment_bytes: int = Field(
+        1024 * 1024, ge=4096, description="Size at which a file of waiting events is closed."
+    )
+    spool_max_bytes: int = Field(
+        256 * 1024 * 1024,
+        ge=65536,
+        description="Events that a worker keeps while the bus is away; later ones are refused and counted.",
+    )
+    spool_fsync: Literal["never", "interval", "always"] = Field(
+        "interval",
+        description="When waiting events are forced to disk. They outlive the process in any case, and a "
+        "power cut after the next relay (`interval`) or at once (`always`, at a disk's price a request).",
+    )
+    spool_relay_seconds: float = Field(
+        0.5, gt=0, le=60, description="Seconds between two looks for events to publish."
+    )
 
     # Background work.
     catalogue_seconds: float = Field(1.5, gt=0, le=60, description="Seconds between looks at the models.")

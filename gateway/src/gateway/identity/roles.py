@@ -9,9 +9,12 @@ CHAT_WRITE = "chat:write"
 EMBEDDINGS_WRITE = "embeddings:write"
 KEYS_WRITE = "keys:write"
 MODELS_WRITE = "models:write"
+STORES_READ = "stores:read"
+STORES_WRITE = "stores:write"
+SEARCH_READ = "search:read"
 
-_VIEWER = frozenset({MODELS_READ})
-_MEMBER = _VIEWER | {CHAT_WRITE, EMBEDDINGS_WRITE}
+_VIEWER = frozenset({MODELS_READ, STORES_READ, SEARCH_READ})
+_MEMBER = _VIEWER | {CHAT_WRITE, EMBEDDINGS_WRITE, STORES_WRITE}
 _ADMIN = _MEMBER | {KEYS_WRITE, MODELS_WRITE}
 
 ROLES: Mapping[str, frozenset[str]] = {"viewer": _VIEWER, "member": _MEMBER, "admin": _ADMIN}

@@ -41,7 +41,7 @@ class FileToAdd:
 
     file: FileRef
     attributes: Attributes = field(default_factory=dict)
-    chunking: Chunking = Chunking()
+    chunking: Chunking = field(default_factory=Chunking)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Request, Response
@@ -13,6 +13,8 @@ from gateway.identity.authenticator import Authenticator
 from gateway.identity.keys_service import KeysService
 from gateway.identity.principal import Principal
 from gateway.limits.admission import Admission
+from gateway.retrieval.repeats import Repeats
+from gateway.retrieval.service import StoresService
 from servicekit.lifecycle import Lifecycle
 
 
@@ -24,6 +26,9 @@ class RestDeps:
     keys: KeysService
     admission: Admission
     lifecycle: Lifecycle
+    stores: StoresService | None = None
+    repeats: Repeats = field(default_factory=Repeats)
+    """Which changes were sent before."""
     version: str = "0.1.0"
     notes: Callable[[], dict[str, str]] = dict
     """What readiness also tells and does not hang on, such as a configuration file that is stale."""
