@@ -12,7 +12,8 @@ import sys
 
 def address() -> tuple[str, int]:
     """Where the service answers health questions, seen from inside its container."""
-    ops = os.environ.get("SIXFOLD_MODEL_SERVICE_OPS_LISTEN")
+    given = (os.environ.get(f"SIXFOLD_{name}_SERVICE_OPS_LISTEN") for name in ("MODEL", "RETRIEVAL"))
+    ops = next((address for address in given if address), None)
     port = ops.rsplit(":", 1)[1] if ops else os.environ.get("SIXFOLD_PORT", "8080")
     return "127.0.0.1", int(port)
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes what docker compose needs to start: .env with random passwords, and two random keys.
+# Makes what docker compose needs to start: .env with random passwords, and three random keys.
 # Nothing that exists is touched. Everything is readable by its owner only.
 set -eu
 umask 077
@@ -13,7 +13,7 @@ uid="$(id -u)"
 [ "$uid" -ne 0 ] || uid=10001 # containers never run as root
 
 mkdir -p "$secrets"
-for name in jwt service; do
+for name in jwt service objects; do
     key="$secrets/$name.key"
     [ -e "$key" ] || { random_hex 32 >"$key.new" && mv "$key.new" "$key" && echo "made $key"; }
     [ "$(id -u)" -ne 0 ] || chown "$uid" "$key"
@@ -28,7 +28,10 @@ cat >"$env_file.new" <<END
 SIXFOLD_UID=$uid
 SIXFOLD_SECRETS=$secrets
 SIXFOLD_POSTGRES_PASSWORD=$(random_hex 24)
+SIXFOLD_POSTGRES_RETRIEVAL_PASSWORD=$(random_hex 24)
 SIXFOLD_REDIS_PASSWORD=$(random_hex 24)
+SIXFOLD_KAFKA_PASSWORD=$(random_hex 24)
+SIXFOLD_MINIO_PASSWORD=$(random_hex 24)
 SIXFOLD_GRAFANA_PASSWORD=$(random_hex 24)
 END
 mv "$env_file.new" "$env_file"

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-ONE_SHOT = {"prepare", "cli"}
+ONE_SHOT = {"prepare", "databases", "cli"}
 PROFILES = ("--profile", "gpu", "--profile", "tools")
 SECRET_WORDS = re.compile(r"PASSWORD|SECRET|TOKEN|_URL$|_KEY$")
 
@@ -49,13 +49,19 @@ def test_docker_compose_accepts_it(
     gateway = services["gateway"]["environment"]
     assert initialised["SIXFOLD_REDIS_PASSWORD"] in gateway["SIXFOLD_CACHE_URL"]
     assert gateway["SIXFOLD_STORE_URL"].startswith("postgresql://sixfold:")
+    retrieval = services["retrieval-service"]["environment"]
+    for name in ("SIXFOLD_BUS_URL", "SIXFOLD_OBJECTS_URL", "SIXFOLD_OBJECTS_KEY_FILE"):
+        assert gateway[name] == retrieval[name], "what one writes the other reads"
+        assert " " not in gateway[name]
+    assert initialised["SIXFOLD_MINIO_PASSWORD"] in gateway["SIXFOLD_OBJECTS_URL"]
+    assert initialised["SIXFOLD_KAFKA_PASSWORD"] in gateway["SIXFOLD_BUS_URL"]
     assert services["gateway"]["user"] == f"{initialised['SIXFOLD_UID']}:0"
 
 
 def test_refuses_to_start_without_each_secret(
     compose_cli: list[str], root: Path, initialised: dict[str, str]
 ) -> None:
-    assert len(initialised) == 5
+    assert len(initialised) == 8
     for name in initialised:
         missing = {key: value for key, value in initialised.items() if key != name}
         done = config(compose_cli, root, missing)
@@ -71,7 +77,7 @@ def test_init_makes_private_random_secrets_once(root: Path, tmp_path: Path) -> N
             ["sh", "deploy/init.sh", str(tmp_path / name / "env")], cwd=root, env=env, check=True, timeout=20
         )
         files = [path for path in (tmp_path / name).rglob("*") if path.is_file()]
-        assert {path.name for path in files} == {"env", "jwt.key", "service.key"}
+        assert {path.name for path in files} == {"env", "jwt.key", "service.key", "objects.key"}
         assert all(path.stat().st_mode & 0o077 == 0 for path in files)
         assert (tmp_path / name / "secrets").stat().st_mode & 0o077 == 0
         return {path.name: path.read_text() for path in files}
@@ -81,11 +87,11 @@ def test_init_makes_private_random_secrets_once(root: Path, tmp_path: Path) -> N
     first = init("one")
     assert init("one") == first, "a second run changes nothing"
     second = init("two")
-    for name in ("jwt.key", "service.key"):
+    for name in ("jwt.key", "service.key", "objects.key"):
         assert re.fullmatch(r"[0-9a-f]{64}", first[name])
         assert first[name] != second[name]
     passwords = [line for text in (first, second) for line in text["env"].splitlines() if "PASSWORD" in line]
-    assert len(set(passwords)) == 6
+    assert len(set(passwords)) == 12
     assert "SIXFOLD_UID=0\n" not in first["env"]
 
 
@@ -113,9 +119,33 @@ def test_only_the_gateway_and_grafana_are_published_and_on_loopback(compose: dic
     for ports in published.values():
         assert all(port.startswith("127.0.0.1:") for port in ports)
     assert {s.get("network_mode", "none") for s in compose["services"].values()} == {"none"}
-    assert compose["networks"]["back"]["internal"] is True
+    assert all(net["internal"] for name, net in compose["networks"].items() if name != "front")
     on_front = {name for name, s in compose["services"].items() if "front" in s.get("networks", [])}
     assert on_front == set(published)
+
+
+def test_parts_without_a_password_are_reached_by_those_that_need_them_only(compose: dict[str, Any]) -> None:
+    on = {
+        network: {name for name, s in compose["services"].items() if network in s.get("networks", [])}
+        for network in ("vectors", "events")
+    }
+    assert on == {
+        "vectors": {"chroma", "retrieval-service"},
+        "events": {"kafka", "gateway", "retrieval-service"},
+    }
+
+
+def test_each_service_has_records_of_its_own(compose: dict[str, Any]) -> None:
+    def database(service: str, name: str) -> tuple[str, str]:
+        url = compose["services"][service]["environment"][name]
+        found = re.fullmatch(r"postgresql://(\w+):.*@postgres:5432/(\w+)", url)
+        assert found
+        return found[1], found[2]
+
+    gateway = database("gateway", "SIXFOLD_STORE_URL")
+    retrieval = database("retrieval-service", "SIXFOLD_RETRIEVAL_SERVICE_STORE_URL")
+    assert gateway[0] != retrieval[0], "roles"
+    assert gateway[1] != retrieval[1], "databases"
 
 
 def test_every_service_is_hardened(compose: dict[str, Any]) -> None:
@@ -168,7 +198,7 @@ def test_every_file_it_mounts_or_builds_from_exists(compose: dict[str, Any], roo
 
 
 def test_drains_before_it_is_killed(compose: dict[str, Any]) -> None:
-    for name in ("gateway", "model-service", "model-service-gpu"):
+    for name in ("gateway", "model-service", "model-service-gpu", "retrieval-service"):
         service = compose["services"][name]
         drain = float(service["environment"]["SIXFOLD_DRAIN_SECONDS"])
         assert float(service["stop_grace_period"].removesuffix("s")) > drain

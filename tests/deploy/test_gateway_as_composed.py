@@ -149,6 +149,9 @@ def _composed(cli: list[str], root: Path, folder: Path) -> dict[str, Any]:
         "SIXFOLD_POSTGRES_PASSWORD": SECRET,
         "SIXFOLD_REDIS_PASSWORD": SECRET,
         "SIXFOLD_GRAFANA_PASSWORD": SECRET,
+        "SIXFOLD_POSTGRES_RETRIEVAL_PASSWORD": SECRET,
+        "SIXFOLD_KAFKA_PASSWORD": SECRET,
+        "SIXFOLD_MINIO_PASSWORD": SECRET,
     }
     command = [*cli, "--env-file", "/dev/null", "-f", "docker-compose.yml", "config", "--format", "json"]
     done = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, timeout=30, check=True)

@@ -14,17 +14,17 @@ from pathlib import Path
 
 import pytest
 
-SERVICES = ("gateway", "model-service", "cli")
+SERVICES = ("gateway", "model-service", "retrieval-service", "cli")
 
 
-@pytest.mark.parametrize("name", ["deploy/Dockerfile", "deploy/otel/Dockerfile"])
+@pytest.mark.parametrize("name", ["deploy/Dockerfile", "deploy/otel/Dockerfile", "deploy/minio/Dockerfile"])
 def test_hadolint_finds_nothing(root: Path, tool: Callable[[str], str], name: str) -> None:
     done = subprocess.run([tool("hadolint"), name], cwd=root, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 
 
 def test_shellcheck_finds_nothing(root: Path, tool: Callable[[str], str]) -> None:
-    scripts = [str(path) for path in sorted((root / "deploy").glob("*.sh"))]
+    scripts = [str(path) for path in sorted((root / "deploy").rglob("*.sh"))]
     done = subprocess.run([tool("shellcheck"), *scripts], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 
@@ -132,7 +132,10 @@ def answering() -> Iterator[HTTPServer]:
     thread.join()
 
 
-@pytest.mark.parametrize("variable", ["SIXFOLD_PORT", "SIXFOLD_MODEL_SERVICE_OPS_LISTEN"])
+@pytest.mark.parametrize(
+    "variable",
+    ["SIXFOLD_PORT", "SIXFOLD_MODEL_SERVICE_OPS_LISTEN", "SIXFOLD_RETRIEVAL_SERVICE_OPS_LISTEN"],
+)
 def test_healthcheck_tells_living_from_ready(root: Path, answering: HTTPServer, variable: str) -> None:
     port = str(answering.server_port)
     value = port if variable == "SIXFOLD_PORT" else f"0.0.0.0:{port}"
