@@ -10,6 +10,7 @@ from parts.platform import Platform
 from parts.postgres import Postgres, find_postgres
 from parts.redis import GivenRedis, OwnRedis, find_redis, own_redis
 from parts.report import closing_line
+from parts.s3 import S3Server, start_s3
 
 
 @pytest.fixture(scope="session")
@@ -49,6 +50,14 @@ def postgres_url(postgres_server: Postgres) -> Iterator[str]:
     postgres_server.resume()
     postgres_server.start()
     postgres_server.drop_database(url)
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    """A server that every test finds running; `new_bucket()` gives the URL of an empty object store."""
+    server = start_s3()
+    yield server
+    server.remove()
 
 
 @pytest.fixture(scope="session")

@@ -60,14 +60,17 @@ class Place(Protocol):
     def open(self, name: str) -> Source:
         """An object's bytes."""
 
+    def names(self, folder: str) -> Iterator[str]:
+        """What lies below `folder`, which need not exist."""
+
     def remove(self, folder: str) -> None:
         """Everything below `folder`, which need not exist."""
 
     def stale(self, seconds: float) -> Iterator[str]:
         """Temporary objects that were begun longer ago than this."""
 
-    def discard(self, temporary: str) -> None:
-        """Removes a temporary object, which need not exist."""
+    def discard(self, name: str) -> None:
+        """Removes one object, which need not exist."""
 
     def check(self) -> None:
         """Returns when the place can be used."""

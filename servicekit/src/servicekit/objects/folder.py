@@ -43,6 +43,10 @@ class Folder:
         source: Source = self._files.open(str(self._root / name), "rb")
         return source
 
+    def names(self, folder: str) -> Iterator[str]:
+        for path in self._files.find(str(self._root / folder)):
+            yield str(Path(path).relative_to(self._root))
+
     def remove(self, folder: str) -> None:
         with suppress(FileNotFoundError):
             self._files.rm(str(self._root / folder), recursive=True)
@@ -55,8 +59,8 @@ class Folder:
                     if entry.stat().st_mtime < before:
                         yield f"{INCOMING}/{entry.name}"
 
-    def discard(self, temporary: str) -> None:
-        (self._root / temporary).unlink(missing_ok=True)
+    def discard(self, name: str) -> None:
+        (self._root / name).unlink(missing_ok=True)
 
     def check(self) -> None:
         self._make(self._root)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
+from fsspec.asyn import sync_wrapper
 from s3fs import S3FileSystem
 
 from servicekit.objects.base import Full, Sink, Source
@@ -17,11 +19,12 @@ _PART = 8 * 1024 * 1024
 """Bytes that a writer gathers before it sends them: S3 takes parts of 5 MB or more."""
 _READ = 1024 * 1024
 _TRIES = 3
+_FULL = ("StorageFull", "QuotaExceeded", "XMinioStorageFull")
 _OPTIONS = frozenset({"endpoint", "region", "key", "secret"})
 
 
 class S3:
-    """A `Place` under a prefix of a bucket, which must exist. An exchange has a time limit and three tries."""
+    """A `Place` under a prefix of a bucket that exists. An exchange has a time limit, and three tries."""
 
     def __init__(
         self, bucket: str, prefix: str, options: Mapping[str, str], *, timeout: float, connections: int
@@ -31,7 +34,8 @@ class S3:
         self._bucket = bucket
         self._root = "/".join(part for part in (bucket, prefix.strip("/")) if part)
         region = options.get("region")
-        self._files = S3FileSystem(
+        self._files = _BoundedS3(
+            timeout * _TRIES,
             endpoint_url=options.get("endpoint"),
             key=options.get("key"),
             secret=options.get("secret"),
@@ -59,11 +63,14 @@ class S3:
         source: Source = self._files.open(self._path(name), "rb", block_size=_READ, cache_type="readahead")
         return source
 
-    def remove(self, folder: str) -> None:
-        # The slash keeps `file-1` from taking `file-10` with it.
+    def names(self, folder: str) -> Iterator[str]:
+        # The slash keeps `file-10` out of `file-1`.
         for found in self._files.find(self._path(folder) + "/"):
-            with suppress(FileNotFoundError):
-                self._files.rm_file(found)
+            yield found.removeprefix(self._root + "/")
+
+    def remove(self, folder: str) -> None:
+        for name in self.names(folder):
+            self.discard(name)
 
     def stale(self, seconds: float) -> Iterator[str]:
         before = time.time() - seconds
@@ -86,9 +93,9 @@ class S3:
         found = self._files.call_s3("list_multipart_uploads", Bucket=self._bucket, Prefix=prefix)
         return list(found.get("Uploads") or ())
 
-    def discard(self, temporary: str) -> None:
+    def discard(self, name: str) -> None:
         with suppress(FileNotFoundError):
-            self._files.rm_file(self._path(temporary))
+            self._files.rm_file(self._path(name))
 
     def check(self) -> None:
         self._files.call_s3("head_bucket", Bucket=self._bucket)
@@ -122,11 +129,27 @@ class _S3Sink:
             self._file.discard()
 
 
-class _room:  # noqa: N801  a context manager, read as a word
-    def __enter__(self) -> None:
-        return None
+class _BoundedS3(S3FileSystem):  # type: ignore[misc]
+    """Bounds each call as a whole: the client waits without limit for a server's `100 Continue`."""
 
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+    def __init__(self, seconds: float, **options: Any) -> None:
+        super().__init__(**options)
+        self._seconds = seconds
+
+    async def _call_s3(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        async with asyncio.timeout(self._seconds):
+            return await super()._call_s3(method, *args, **kwargs)
+
+    call_s3 = sync_wrapper(_call_s3)
+
+
+@contextmanager
+def _room() -> Iterator[None]:
+    """A server without room says so in words of its own."""
+    try:
+        yield
+    except Exception as error:
         full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-        if full or "StorageFull" in str(error) or "QuotaExceeded" in str(error):
+        if full or any(word in str(error) for word in _FULL):
             raise Full from error
+        raise

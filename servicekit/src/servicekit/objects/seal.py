@@ -2,9 +2,9 @@
 
 An object is `header ‖ frame ‖ … ‖ last frame`. The header is a magic word, the fingerprint of the
 installation's key and 32 random bytes; from those, the installation's key and the namespace HKDF derives a
-key for this object alone. A frame is 64 KiB of content (the last one: 0 to 64 KiB) and its 16 bytes of tag. Its
-nonce is its number and whether it is the last (the STREAM construction), and the header is authenticated with
-it: frames that are reordered, repeated, left out or taken from another object do not open.
+key for this object alone. A frame is 64 KiB of content (the last one: 0 to 64 KiB) and its 16 bytes of tag.
+Its nonce is its number and whether it is the last (the STREAM construction), and the header is authenticated
+with it: frames that are reordered, repeated, left out or taken from another object do not open.
 """
 
 from __future__ import annotations
@@ -95,10 +95,7 @@ class Opener:
         return self._open(bytes(self._waiting), last=True)
 
     def _begin(self, header: bytes) -> None:
-        if not header.startswith(_MAGIC):
-            raise Broken
-        if header[len(_MAGIC) : len(_MAGIC) + 8] != fingerprint(self._secret):
-            raise WrongKey
+        check_key(header, self._secret)
         self._header = header
         self._cipher = AESGCM(_derive(self._secret, header[-_SALT:], self._namespace))
 
@@ -118,6 +115,14 @@ class Opener:
             raise Broken from None
         self._count += 1
         return content
+
+
+def check_key(header: bytes, secret: bytes | None) -> None:
+    """Raises WrongKey unless this is the header of an object under `secret`, Broken for no header."""
+    if len(header) < HEADER or not header.startswith(_MAGIC):
+        raise Broken
+    if secret is None or header[len(_MAGIC) : len(_MAGIC) + 8] != fingerprint(secret):
+        raise WrongKey
 
 
 def _nonce(count: int, last: bool) -> bytes:

@@ -8,7 +8,7 @@ import os
 import secrets
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -30,8 +30,8 @@ from servicekit.objects.base import (
     unavailable,
     wrong_key,
 )
-from servicekit.objects.names import check_namespace, sealed_name, split_key, temporary
-from servicekit.objects.seal import Broken, Opener, Sealer, WrongKey
+from servicekit.objects.names import SEALED, check_namespace, sealed_name, split_key, temporary
+from servicekit.objects.seal import HEADER, Broken, Opener, Sealer, WrongKey, check_key
 
 BLOCK = 256 * 1024
 """Bytes that go through a thread at a time: what one reader or writer has in memory, about twice."""
@@ -139,8 +139,20 @@ class Objects:
             with suppress(FileNotFoundError):
                 source = self._place.open(self._name(key, True))
                 return _Reading(source, Opener(self._key, namespace), digest)
-        # Stored before a key was set. Its digest is checked all the same.
-        return _Reading(self._place.open(key), None, digest)
+        try:
+            # Stored before a key was set. Its digest is checked all the same.
+            return _Reading(self._place.open(key), None, digest)
+        except FileNotFoundError:
+            self._say_if_sealed_otherwise(namespace)
+            raise
+
+    def _say_if_sealed_otherwise(self, namespace: str) -> None:
+        """Names of encrypted objects depend on the key: a wrong key must not pass for a missing object."""
+        for name in self._place.names(namespace):
+            if name.endswith(SEALED):
+                with closing(self._place.open(name)) as source:
+                    check_key(source.read(HEADER), self._key)
+                return
 
     def _fetch(self, key: str, namespace: str, digest: str, path: Path) -> None:
         reading = self._open(key, namespace, digest)
