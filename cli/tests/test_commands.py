@@ -30,6 +30,8 @@ class Double(ThreadingHTTPServer):
         self.status = 200
         self.headers: dict[str, str] = {"content-type": "application/json"}
         self.body = b"{}"
+        self.at: dict[str, object] = {}
+        """What single paths answer, by "GET /path" without a query."""
 
     @property
     def url(self) -> str:
@@ -53,12 +55,16 @@ class _Handler(BaseHTTPRequestHandler):
     def _any(self) -> None:
         sent = self.rfile.read(int(self.headers.get("content-length") or 0))
         bearer = self.headers.get("authorization", "")
-        self.server.asked.append((self.command, self.path, bearer, json.loads(sent) if sent else None))
+        is_json = self.headers.get("content-type") == "application/json"
+        body = json.loads(sent) if is_json and sent else None
+        self.server.asked.append((self.command, self.path, bearer, body))
+        here = self.server.at.get(f"{self.command} {self.path.split('?')[0]}")
+        answer = self.server.body if here is None else json.dumps(here).encode()
         self.send_response(self.server.status)
-        for name, value in {**self.server.headers, "content-length": str(len(self.server.body))}.items():
+        for name, value in {**self.server.headers, "content-length": str(len(answer))}.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(self.server.body)
+        self.wfile.write(answer)
 
     do_GET = do_POST = do_DELETE = _any  # noqa: N815
 
@@ -207,6 +213,154 @@ def test_keys_over_the_gateway(run: Run, gateway: Double) -> None:
     assert gateway.asked[-1][:2] == ("DELETE", "/v1/keys/abc")
 
 
+STORES = {"data": [{"id": "vs_1", "name": "handbook", "file_counts": {"completed": 2}}], "has_more": False}
+CITED = {
+    "type": "file_citation", "number": 1, "file_id": "file-1", "filename": "travel.pdf",
+    "vector_store_id": "vs_1", "page": 3, "last_page": 4, "headings": ["Travel", "Trains"], "index": 9,
+}  # fmt: skip
+
+
+def test_ask_over_a_store_ends_with_its_numbered_sources(run: Run, gateway: Double) -> None:
+    gateway.at["GET /v1/vector_stores"] = STORES
+    path = {"attributes": {"path": "handbook/travel.pdf"}}
+    gateway.at["GET /v1/vector_stores/vs_1/files/file-1"] = path
+    other = {**CITED, "number": 2, "file_id": "file-2", "filename": "b.md", "page": None, "headings": []}
+    cited = {"choices": [{"index": 0, "delta": {"annotations": [other, CITED, CITED]}}]}
+    gateway.stream(delta("By train."), cited, delta("", "stop"))
+    arguments = ("ask", "--store", "handbook", "How do I travel?", "-f", "year>=2025", "--url", gateway.url)
+    code, out, _ = run(*arguments)
+    assert code == 0
+    assert out.splitlines() == [
+        "By train.",
+        "",
+        "Sources:",
+        "  [1] handbook/travel.pdf, pages 3–4 · Travel › Trains",
+        "  [2] b.md",
+    ]
+    asked = next(body for method, path, _, body in gateway.asked if path == "/v1/chat/completions")
+    assert asked["vector_store_ids"] == ["vs_1"]
+    assert asked["file_search"] == {"filters": {"type": "gte", "key": "year", "value": 2025}}
+    answer = json.loads(run(*arguments, "--json")[1])
+    assert [each["number"] for each in answer["sources"]] == [2, 1, 1]
+
+
+def test_an_answer_without_sources_says_so(run: Run, gateway: Double) -> None:
+    gateway.at["GET /v1/vector_stores"] = STORES
+    gateway.stream(delta("I could not find it.", "stop"))
+    out = run("ask", "--store", "vs_1", "Who?", "--url", gateway.url)[1]
+    assert "No sources" in out
+    assert run("ask", "--store", "nobody", "Who?", "--url", gateway.url)[0] == 1
+    assert run("ask", "Who?", "-f", "a=b", "--url", gateway.url)[0] == 2
+
+
+def test_search_shows_rank_score_place_and_words(run: Run, gateway: Double) -> None:
+    gateway.at["GET /v1/vector_stores"] = STORES
+    hit = {
+        "file_id": "file-1", "filename": "travel.pdf", "score": 0.834, "attributes": {},
+        "content": [{"type": "text", "text": "Book trains\nearly."}],
+        "place": {"page_first": 3, "page_last": 3, "headings": ["Trains"]},
+    }  # fmt: skip
+    gateway.at["POST /v1/vector_stores/vs_1/search"] = {"data": [hit, {**hit, "score": 0.2}]}
+    arguments = ("search", "trains", "--store", "handbook", "-n", "2", "-f", "team=hr", "--url", gateway.url)
+    code, out, _ = run(*arguments)
+    assert code == 0
+    assert out.splitlines()[:2] == [" 1  0.83  travel.pdf, page 3 · Trains", "    Book trains early."]
+    sent = {"query": "trains", "max_num_results": 2, "filters": {"type": "eq", "key": "team", "value": "hr"}}
+    assert gateway.asked[-1][3] == sent
+    assert json.loads(run(*arguments, "--json")[1])["data"][0]["score"] == 0.834
+    gateway.at["POST /v1/vector_stores/vs_1/search"] = {"data": []}
+    assert run(*arguments)[:2] == (0, "nothing was found\n")
+
+
+def test_stores_and_files_are_listed_and_deleted(run: Run, gateway: Double) -> None:
+    gateway.at["GET /v1/vector_stores"] = STORES
+    assert "handbook" in run("stores", "--url", gateway.url)[1]
+    assert json.loads(run("--json", "stores", "--url", gateway.url)[1])["data"] == STORES["data"]
+    assert json.loads(run("stores", "--json", "list", "--url", gateway.url)[1])["data"] == STORES["data"]
+    failed = {
+        "id": "file-1", "status": "failed", "filename": "scan.pdf", "attributes": {"path": "a/scan.pdf"},
+        "last_error": {"code": "invalid_file", "message": "There is no text in it."},
+    }  # fmt: skip
+    gateway.at["GET /v1/vector_stores/vs_1/files"] = {"data": [failed], "has_more": False}
+    shown = run("files", "--store", "handbook", "--url", gateway.url)[1]
+    assert "a/scan.pdf" in shown
+    assert "There is no text in it." in shown
+    file = {"id": "file-2", "filename": "x.md", "bytes": 1200, "purpose": "assistants", "created_at": 1}
+    gateway.at["GET /v1/files"] = {"data": [file], "has_more": False}
+    assert "1.2 kB" in run("files", "--url", gateway.url)[1]
+    assert run("files", "delete", "file-2", "--url", gateway.url)[:2] == (0, "deleted file-2\n")
+    assert gateway.asked[-1][:2] == ("DELETE", "/v1/files/file-2")
+    assert run("stores", "delete", "handbook", "--files", "--url", gateway.url)[0] == 0
+    assert [each[:2] for each in gateway.asked[-2:]] == [
+        ("DELETE", "/v1/files/file-1"),
+        ("DELETE", "/v1/vector_stores/vs_1"),
+    ]
+
+
+def test_a_list_is_read_over_all_its_pages(
+    run: Run, gateway: Double, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages = iter(
+        [{"data": [{"id": "vs_1"}], "has_more": True, "last_id": "vs_1"}, {"data": [{"id": "vs_2"}]}]
+    )
+    monkeypatch.setattr(gateway, "at", {"GET /v1/vector_stores": None})
+    monkeypatch.setattr(type(gateway), "body", property(lambda _: json.dumps(next(pages)).encode()), False)
+    found = json.loads(run("stores", "--json", "--url", gateway.url)[1])["data"]
+    assert [each["id"] for each in found] == ["vs_1", "vs_2"]
+    assert gateway.asked[-1][1] == "/v1/vector_stores?limit=100&after=vs_1"
+
+
+def test_ingest_brings_a_folder_in_and_says_what_it_left_out(
+    run: Run, gateway: Double, tmp_path: Path
+) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "a.md").write_text("# One\n")
+    (tmp_path / "docs" / "photo.png").write_bytes(b"png")
+    gateway.at = {
+        "GET /v1/vector_stores": {"data": []},
+        "POST /v1/vector_stores": {"id": "vs_1", "name": "handbook"},
+        "POST /v1/files": {"id": "file-1"},
+        "POST /v1/vector_stores/vs_1/file_batches": {"id": "vsfb_1"},
+        "GET /v1/vector_stores/vs_1/file_batches/vsfb_1": {"file_counts": {"total": 1, "in_progress": 0}},
+        "GET /v1/vector_stores/vs_1/file_batches/vsfb_1/files": {
+            "data": [{"id": "file-1", "status": "completed"}]
+        },
+    }
+    arguments = (
+        "ingest",
+        str(tmp_path / "docs"),
+        "--store",
+        "handbook",
+        "-a",
+        "year=2026",
+        "--url",
+        gateway.url,
+    )
+    code, out, _ = run(*arguments)
+    assert code == 0, out
+    assert "handbook: 1 added" in out
+    assert "docs/photo.png  not a kind of document that is read (.png)" in out
+    attached = next(
+        body for method, path, _, body in gateway.asked if path.endswith("/file_batches") and body
+    )
+    assert attached["files"][0]["attributes"]["path"] == "docs/a.md"
+    assert attached["files"][0]["attributes"]["year"] == 2026
+    report = json.loads(run(*arguments, "--json")[1])
+    assert report["store"] == {"id": "vs_1", "name": "handbook"}
+    assert (report["added"], report["skipped"][0]["reason"]) == (["docs/a.md"], "UNSUPPORTED")
+
+
+def test_ingest_without_any_document_makes_no_store(run: Run, gateway: Double, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "photo.txt").touch()
+    gateway.at["GET /v1/vector_stores"] = {"data": []}
+    code, out, _ = run("ingest", str(tmp_path / "in"), "--url", gateway.url, "--json")
+    assert code == 1
+    assert json.loads(out)["error"]["reason"] == "NOTHING_TO_INGEST"
+    assert "in/photo.txt: empty" in json.loads(out)["error"]["hint"]
+    assert all(method == "GET" for method, *_ in gateway.asked)
+
+
 def test_token_prints_only_the_token(run: Run) -> None:
     code, out, err = run("token", "--tenant", "acme", "--role", "viewer", "--expires", "1h")
     assert (code, err) == (0, "")
@@ -283,7 +437,19 @@ assert not heavy, heavy
 """
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    for word in ("up", "down", "status", "ask", "models", "token", "keys", "logs", "Exit codes"):
+    for word in (
+        "up",
+        "down",
+        "status",
+        "ask",
+        "ingest",
+        "search",
+        "models",
+        "token",
+        "keys",
+        "logs",
+        "Exit codes",
+    ):
         assert word in done.stdout
 
 

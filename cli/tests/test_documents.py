@@ -6,10 +6,11 @@ import itertools
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, ClassVar, cast
 
 import pytest
 
+from sixfold_cli import docs_store
 from sixfold_cli.client import Api
 from sixfold_cli.documents import ingest
 from sixfold_cli.documents.ingest import Report
@@ -336,6 +337,55 @@ def test_a_long_path_is_still_one_of_its_own(tmp_path: Path, store: Store) -> No
     paths = {str(task.attributes["path"]) for task in plan.tasks}
     assert len(paths) == 2
     assert max(map(len, paths)) <= 512
+
+
+# ---- the project's own pages
+
+
+def test_the_projects_pages_become_a_store_and_only_when_they_change(tmp_path: Path, store: Store) -> None:
+    class Gateway(Store):
+        stores: ClassVar[list[dict[str, Any]]] = []
+        asked = 0
+
+        def pages(self, path: str) -> Iterator[dict[str, Any]]:
+            self.asked += 1
+            if path == "/v1/vector_stores":
+                yield from self.stores
+            elif path.endswith("/files") and "file_batches" not in path:
+                yield from self.entries()
+            else:
+                yield from super().pages(path)
+
+        def change(self, method: str, path: str, body: Any = None) -> Any:
+            if path == "/v1/vector_stores":
+                self.stores.append({"id": "vs_1", **body})
+                return self.stores[-1]
+            return super().change(method, path, body)
+
+    gateway, mark = Gateway(), tmp_path / "mark"
+    root = write(tmp_path / "clone", README_md="all", docs__a_md="a", gateway__README_md="door", code_py="x")
+    write(root / ".venv", README_md="not ours")
+
+    def update() -> Report | None:
+        return docs_store.update(cast(Api, gateway), docs_store.pages(root), mark)
+
+    assert update() is not None
+    assert set(gateway.texts()) == {"README.md", "docs/a.md", "gateway/README.md"}
+    asked = gateway.asked
+    assert update() is None
+    assert gateway.asked == asked, "pages as they were cost nothing"
+    write(root, docs__a_md="a new one")
+    (root / "gateway" / "README.md").unlink()
+    assert update() is not None
+    assert gateway.texts() == {"README.md": "all", "docs/a.md": "a new one"}
+    gateway.stores[0]["metadata"] = {}
+    write(root, docs__a_md="newer still")
+    assert update() is None, "somebody's own store of that name is left alone"
+
+
+def test_the_pages_can_be_kept_out() -> None:
+    assert docs_store.wanted({})
+    assert not docs_store.wanted({"SIXFOLD_DOCS": "off"})
 
 
 # ---- stores by name, places in words

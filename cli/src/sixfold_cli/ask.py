@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sixfold_cli.client import Api
+from sixfold_cli.documents.sources import label, listing
 from sixfold_cli.errors import CliError, Exit
 from sixfold_cli.options import print_json
 
@@ -24,6 +25,9 @@ class Question:
     max_tokens: int | None = None
     temperature: float | None = None
     seed: int | None = None
+    stores: tuple[str, ...] = ()
+    """Ids of the stores to answer from."""
+    filters: dict[str, object] | None = None
 
     def body(self) -> dict[str, Any]:
         """The request, streamed, with the usage at its end."""
@@ -45,6 +49,8 @@ class Question:
             "max_completion_tokens": self.max_tokens,
             "temperature": self.temperature,
             "seed": self.seed,
+            "vector_store_ids": list(self.stores) or None,
+            "file_search": {"filters": self.filters} if self.filters else None,
         }
         return body | {name: value for name, value in chosen.items() if value is not None}
 
@@ -53,13 +59,16 @@ def answer(api: Api, question: Question, *, timeout: float, verbose: bool, as_js
     """Streams the answer to standard output, or prints it whole as JSON."""
     start, first = time.monotonic(), 0.0
     parts: list[str] = []
+    citations: list[dict[str, Any]] = []
     model, finish, usage = question.model, None, None
     with api.stream("/v1/chat/completions", question.body(), timeout) as (headers, events):
         for event in events:
             model = event.get("model") or model
             usage = event.get("usage") or usage
             for choice in event.get("choices", [])[:1]:
-                text = choice.get("delta", {}).get("content") or ""
+                delta = choice.get("delta") or {}
+                text = delta.get("content") or ""
+                citations += delta.get("annotations") or []
                 finish = choice.get("finish_reason") or finish
                 if text:
                     first = first or time.monotonic()
@@ -80,10 +89,14 @@ def answer(api: Api, question: Question, *, timeout: float, verbose: bool, as_js
         "route": headers.get("x-sixfold-route"),
         "cache": headers.get("x-sixfold-cache"),
     }
+    found = label(api, citations) if question.stores else []
     if as_json:
-        print_json({"content": content, **facts})
-    elif finish == "length":
-        print("(cut at its longest: --max-tokens gives it more)", file=sys.stderr)
+        print_json({"content": content, **({"sources": found} if question.stores else {}), **facts})
+    else:
+        if question.stores:
+            print("\n".join(["", *listing(found)]))
+        if finish == "length":
+            print("(cut at its longest: --max-tokens gives it more)", file=sys.stderr)
     if verbose:
         print(_summary(facts), file=sys.stderr)
 

@@ -84,6 +84,11 @@ def find_home(given: Path | None = None) -> Home:
     return Home(here / ".sixfold")
 
 
+def clone_of(path: Path) -> Path | None:
+    """The clone of this project that a file lies in, if it does."""
+    return next((folder for folder in path.resolve().parents if _is_workspace(folder)), None)
+
+
 def _is_workspace(folder: Path) -> bool:
     try:
         return _WORKSPACE in (folder / "pyproject.toml").read_text("utf-8")

@@ -68,12 +68,31 @@ def foreground(home: Home, console: Console, on_ready: Callable[[State], None]) 
                 prepare(home, console)
             services = local_services(home, host, port, os.environ)
             supervisor = Supervisor(home, services, state, console, Patience(drain=_drain_seconds() + 8))
-            asyncio.run(supervisor.run(lambda: on_ready(state)))
+            asyncio.run(_run(supervisor, home, console, lambda: on_ready(state)))
         except CliError as error:
             state.phase, state.message, state.hint = "failed", error.message, error.hint
             state.write(home)
             raise
         (home.run / "state.json").unlink(missing_ok=True)
+
+
+async def _run(supervisor: Supervisor, home: Home, console: Console, on_ready: Callable[[], None]) -> None:
+    """The supervisor, and beside it, once everything is ready, the project's own pages on their way in."""
+    from sixfold_cli import docs_store
+
+    beside: list[asyncio.Task[None]] = []
+
+    def ready() -> None:
+        on_ready()
+        if docs_store.wanted(os.environ):
+            beside.append(asyncio.create_task(docs_store.bring_in(home, supervisor.state.url, console)))
+
+    try:
+        await supervisor.run(ready)
+    finally:
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
 
 
 def detached(home: Home, console: Console, timeout: float = 600.0) -> State:
@@ -129,18 +148,21 @@ def _until_ready(
 
 
 def welcome(home: Home, url: str, seconds: float, *, detached: bool) -> str:
-    """Where it is, where the token is, and three things to try."""
+    """Where it is, where the token is, and what to try."""
+    from sixfold_cli.docs_store import NAME, QUESTION, wanted
+
     token, tool = _short(home.token), _tool()
     body = '{"model": "default", "stream": true, "messages": [{"role": "user", "content": "Say hello."}]}'
+    over_docs = f'  {tool} ask --store {NAME} "{QUESTION}"\n' if wanted(os.environ) else ""
     end = f"`{tool} down` stops it." if detached else "Ctrl-C stops it. Warnings appear below."
     return f"""
 Sixfold is ready at {url}/v1   ({seconds:.1f} s)
 Token: {token}   Pages: {url}/docs   Logs: {_short(home.logs)}
 
-Three things to try{"" if detached else ", in another terminal"}:
+To try{"" if detached else ", in another terminal"}:
 
   {tool} ask "Why is the sky blue?"
-
+{over_docs}
   curl -N {url}/v1/chat/completions -H "Authorization: Bearer $(cat {token})" \\
        -H "Content-Type: application/json" -d '{body}'
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from sixfold_cli.errors import CliError, Exit
 from sixfold_cli.home import find_home
 from sixfold_cli.options import HomeOption, JsonOption, UrlOption, print_json, print_table
 
@@ -19,6 +20,14 @@ def ask(
         float | None, typer.Option(help="0 is always the same answer.", min=0, max=2)
     ] = None,
     seed: Annotated[int | None, typer.Option(help="The same seed, the same answer.")] = None,
+    store: Annotated[
+        list[str] | None,
+        typer.Option("--store", help="Answer from this store of documents, with sources.", metavar="NAME"),
+    ] = None,
+    conditions: Annotated[
+        list[str] | None,
+        typer.Option("-f", "--filter", help="Only from files whose attribute is so.", metavar="KEY=VALUE"),
+    ] = None,
     timeout: Annotated[float, typer.Option(help="Longest silence, in seconds.", min=0.1)] = 120.0,
     verbose: Annotated[
         bool, typer.Option("-v", "--verbose", help="Model, times and tokens on stderr.")
@@ -33,12 +42,20 @@ def ask(
     sixfold ask "Why is the sky blue?"
     git diff | sixfold ask - --system "Summarise this change in one sentence."
     sixfold ask "Three colours" --json | jq -r .content
+    sixfold ask --store handbook "How many days off do I have?"
     """
     from sixfold_cli.ask import Question, answer
     from sixfold_cli.client import connect
+    from sixfold_cli.documents.pairs import filters
+    from sixfold_cli.documents.stores import require
 
-    asked = Question(question, model, system, max_tokens, temperature, seed)
-    answer(connect(find_home(home), url), asked, timeout=timeout, verbose=verbose, as_json=json)
+    if conditions and not store:
+        raise CliError("--filter needs --store.", reason="USAGE", code=Exit.USAGE)
+    chosen = filters(conditions or [])
+    with connect(find_home(home), url).keeping() as api:
+        stores = tuple(str(require(api, name)["id"]) for name in store or [])
+        asked = Question(question, model, system, max_tokens, temperature, seed, stores, chosen)
+        answer(api, asked, timeout=timeout, verbose=verbose, as_json=json)
 
 
 def models(home: HomeOption = None, url: UrlOption = None, json: JsonOption = False) -> None:
