@@ -23,6 +23,9 @@ _FOLDED = re.compile(
     "[\u2e80-\u2fd5\uf900-\ufaff\ufb00-\ufdcf\ufdf0-\ufdff\ufe70-\ufefc\uff10-\uff19\uff21-\uff3a"
     "\uff41-\uff5a\uff66-\uff9f]+"
 )
+_PRIVATE = re.compile(
+    "[\ue000-\uf8ff\U000f0000-\U0010ffff]+"
+)  # signs of one font, which nobody else can read
 _SPACES = re.compile(r"[^\S\n]+")
 _AROUND_NEWLINE = re.compile(r" *\n[ \n]*")
 _NEWLINES = re.compile(r"\n\s*\n")
@@ -56,6 +59,7 @@ def _characters(text: str) -> str:
     text = _INVISIBLE.sub("", text)
     if text.isascii():
         return text
+    text = _PRIVATE.sub(" ", text)
     text = _FOLDED.sub(lambda found: unicodedata.normalize("NFKC", found[0]), text)
     # Vowel marks that a PDF placed by themselves: no word begins with one.
     text = _MARK_AFTER_SPACE.sub(r"\2\1", text)

@@ -26,7 +26,7 @@ class ParserLimits:
     """Text of one document."""
     blocks: int = 1_000_000
     pages: int = 20_000
-    depth: int = 200
+    depth: int = 400
     """Nesting of markup, of JSON, and of messages within messages."""
     start_seconds: float = 30.0
     """How long a new child may take until it is ready."""
