@@ -6,7 +6,7 @@ indexed again, under a new attachment, never mixes with what it was.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -36,11 +36,19 @@ class Scored:
     score: float
 
 
+class IndexDamaged(Exception):
+    """What an arm has on disk is broken, or of another version: delete it, and put everything again."""
+
+
 class LexicalArm(Protocol):
     """BM25 over one store. Methods block: call them in a thread. One writer, many readers."""
 
     def put(self, attachment: str, passages: Sequence[Passage]) -> None:
         """Replaces all that is indexed under this attachment. Durable when it returns."""
+        ...
+
+    def put_many(self, files: Mapping[str, Sequence[Passage]]) -> None:
+        """As `put`, of several attachments at once: cheaper, and all or none."""
         ...
 
     def remove(self, attachments: Collection[str]) -> None:
@@ -73,6 +81,10 @@ class VectorArm(Protocol):
 
     def put(self, attachment: str, vectors: Vectors) -> None:
         """Replaces all that is indexed under this attachment; row i is passage i."""
+        ...
+
+    def put_many(self, files: Mapping[str, Vectors]) -> None:
+        """As `put`, of several attachments at once: cheaper."""
         ...
 
     def remove(self, attachments: Collection[str]) -> None:
