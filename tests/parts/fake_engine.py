@@ -66,6 +66,7 @@ class FakeEngine(model_service_pb2_grpc.ModelServiceServicer):
         self.behaviours: dict[str, Behaviour] = {}
         self.requests: list[pb.GenerateRequest] = []
         self.embed_requests: list[pb.EmbedRequest] = []
+        self.count_requests: list[pb.CountTokensRequest] = []
         self.callers: list[Caller] = []
         self.metadata: list[dict[str, Any]] = []
         self.deadlines: list[float] = []
@@ -123,6 +124,10 @@ class FakeEngine(model_service_pb2_grpc.ModelServiceServicer):
             usage=gen.Usage(prompt_tokens=count * 4),
             served_by=gen.ServedBy(model=request.model, version="v1", engine="fake"),
         )
+
+    async def CountTokens(self, request: pb.CountTokensRequest, context: Any) -> pb.CountTokensResponse:
+        self.count_requests.append(request)
+        return pb.CountTokensResponse(counts=[len(text.split()) for text in request.texts], exact=True)
 
     async def GetModel(self, request: pb.GetModelRequest, context: Any) -> pb.GetModelResponse:
         raise SixfoldError(Reason.UNIMPLEMENTED, "The double does not do this.")

@@ -12,6 +12,10 @@ from gateway.adapters.jwks import Jwks, JwksLimits, file_fetch, https_fetch
 from gateway.adapters.keys_store import KeysStore
 from gateway.adapters.model_client import GrpcModelClient
 from gateway.adapters.retrieval_client import GrpcRetrievalClient
+from gateway.adapters.spool.folders import Folders
+from gateway.adapters.spool.journal import SpoolJournal
+from gateway.adapters.spool.relay import Relay, Spool
+from gateway.adapters.spool.writer import Writer
 from gateway.api.asgi import Handler, RootApp
 from gateway.api.hot.chat import chat_endpoint
 from gateway.api.hot.completions import completions_endpoint
@@ -25,6 +29,7 @@ from gateway.background import Background, watch_loop
 from gateway.caching.exact import ExactCache
 from gateway.config.file import DEFAULT_SERVICE, ConfigError, GatewayConfig
 from gateway.config.live import LiveConfig
+from gateway.grounding.ground import Grounder
 from gateway.identity.authenticator import Authenticator
 from gateway.identity.keyring import KeySource, StaticKeys, VerifyKey
 from gateway.identity.keys_service import KeysService
@@ -32,9 +37,12 @@ from gateway.identity.seal import Seal
 from gateway.identity.snapshot import KeySnapshot, SnapshotLimits
 from gateway.identity.tokens import TokenVerifier
 from gateway.limits.admission import Admission
+from gateway.retrieval.presence import Presence
 from gateway.routing.catalogue import Catalogue
 from gateway.routing.router import Router
 from gateway.settings import GatewaySettings
+from servicekit.bus import open_bus
+from servicekit.bus.topics import REQUESTS
 from servicekit.cache import open_cache
 from servicekit.errors import Reason, SixfoldError
 from servicekit.identity import ServiceIdentity, load_key
@@ -113,15 +121,20 @@ async def _wire(settings: GatewaySettings, lifecycle: Lifecycle, closers: list[C
         Channel(settings.retrieval_service, tls=Tls.from_settings(settings), peer=RETRIEVAL_SERVICE), identity
     )
     closers.append(retrieval.close)
+    presence = Presence(retrieval.check)
+    spool = _spool(settings, closers)
 
-    hot = HotDeps(authenticator, admission, router, catalogue, cache, _hot_limits(settings))
+    grounder = Grounder(retrieval, live.current.grounding)
+    live.on_change(lambda config: grounder.use(config.grounding))
+
+    hot = HotDeps(authenticator, admission, router, catalogue, cache, grounder, _hot_limits(settings))
     rest = create_app(
         RestDeps(
             authenticator,
             keys,
             admission,
             lifecycle,
-            notes=live.notes,
+            notes=lambda: live.notes() | presence.notes() | spool.relay.notes(),
             metrics_token=_metrics_token(settings),
         )
     )
@@ -133,12 +146,38 @@ async def _wire(settings: GatewaySettings, lifecycle: Lifecycle, closers: list[C
         max_in_flight=settings.max_in_flight,
         max_body=settings.max_body_bytes,
         body_seconds=settings.body_seconds,
+        journal=SpoolJournal(spool.writer),
     )
     closers.append(background.close)
     background.run("catalogue", catalogue.run())
     background.run("config", live.watch())
+    background.run("retrieval", presence.run())
+    background.run("spool", spool.relay.run())
     background.run("gauges", watch_loop(router, live, app))
     return Gateway(app, lifecycle, closers)
+
+
+def _spool(settings: GatewaySettings, closers: list[Closer]) -> Spool:
+    """This worker's spool, before the bus. The bus may be away; the disk may not."""
+    try:
+        bus = open_bus(settings.bus, client=SERVICE)
+    except ValueError as error:
+        raise SystemExit(f"SIXFOLD_BUS_URL: {error}.") from None
+    closers.append(bus.close)
+    folders = Folders(settings.home.resolve() / "spool")
+    try:
+        folder = folders.make()
+    except OSError as error:
+        raise SystemExit(f"{settings.home / 'spool'}: cannot be written ({error.strerror}).") from None
+    writer = Writer(
+        folder,
+        segment_bytes=settings.spool_segment_bytes,
+        max_bytes=settings.spool_max_bytes,
+        fsync=settings.spool_fsync,
+    )
+    spool = Spool(folder, writer, Relay(folders, writer, bus, REQUESTS, period=settings.spool_relay_seconds))
+    closers.append(spool.close)
+    return spool
 
 
 def _live_config(settings: GatewaySettings) -> LiveConfig:

@@ -94,6 +94,40 @@ LOOP_LAG = Gauge(
 )
 SLOW_READERS = Counter("sixfold_gateway_slow_readers_total", "Streams cut because nobody read them.")
 DISCONNECTS = Counter("sixfold_gateway_disconnects_total", "Requests whose client left before the end.")
+SPOOL_WRITTEN = Counter("sixfold_gateway_spool_written_total", "Events that were kept for publishing.")
+SPOOL_REFUSED = Counter(
+    "sixfold_gateway_spool_refused_total", "Events that were lost: the spool was full, or its disk."
+)
+SPOOL_PUBLISHED = Counter("sixfold_gateway_spool_published_total", "Events that the bus has taken.")
+SPOOL_REJECTED = Counter(
+    "sixfold_gateway_spool_rejected_total", "Events that were dropped because no bus takes them."
+)
+SPOOL_FAILURES = Counter("sixfold_gateway_spool_failures_total", "Tries to publish that failed.")
+SPOOL_TORN = Counter(
+    "sixfold_gateway_spool_torn_total", "Segments and frames with bytes that are no event: a write was cut."
+)
+SPOOL_WAITING = Gauge(
+    "sixfold_gateway_spool_waiting_bytes",
+    "Bytes of events that are not published yet.",
+    multiprocess_mode="livesum",
+)
+
+
+GROUNDING = Counter(
+    "sixfold_gateway_grounding_total",
+    "Requests over documents, by outcome: grounded, nothing_found, or the reason of a failed search.",
+    ("outcome",),
+)
+GROUNDING_PASSAGES = Histogram(
+    "sixfold_gateway_grounding_passages",
+    "Passages that stood in a prompt.",
+    buckets=(1, 2, 3, 4, 6, 8, 12, 16, 24, 50),
+)
+CITATIONS = Counter(
+    "sixfold_gateway_citations_total",
+    "References in answers: given, or taken out because they named no passage.",
+    ("what",),
+)
 
 
 @lru_cache(maxsize=1024)

@@ -9,7 +9,7 @@ from gateway.adapters.h2.channel import Channel
 from gateway.adapters.h2.unary import only_message
 from gateway.openai.pieces import Delta, ServedBy, Usage
 from gateway.openai.request import EmbeddingInput, Generation, Message, Part
-from gateway.routing.ports import Asker, Card, Embedded
+from gateway.routing.ports import Asker, Card, Counted, Embedded
 from servicekit.errors import Reason, SixfoldError
 from servicekit.identity import NO_TENANT, ServiceIdentity
 from servicekit.rpc import call_metadata, from_proto_error
@@ -19,6 +19,7 @@ AUDIENCE = "model-service"
 _SERVICE = b"/sixfold.model.v1.ModelService/"
 _GENERATE = _SERVICE + b"Generate"
 _EMBED = _SERVICE + b"Embed"
+_COUNT = _SERVICE + b"CountTokens"
 _LIST = _SERVICE + b"ListModels"
 
 _Response = model_service_pb2.GenerateResponse
@@ -60,6 +61,13 @@ class GrpcModelClient:
         for tokens in request.token_lists or ():
             message.token_lists.add(tokens=tokens)
         return GrpcEmbedding(self._call(_EMBED, asker, message.SerializeToString(), deadline))
+
+    async def count_tokens(self, model: str, texts: Sequence[str], asker: Asker, deadline: float) -> Counted:
+        """The tokens of each text, 1 to 2048 of them. Raises SixfoldError."""
+        request = model_service_pb2.CountTokensRequest(model=model, texts=texts)
+        call = self._call(_COUNT, asker, request.SerializeToString(), deadline)
+        response = model_service_pb2.CountTokensResponse.FromString(await only_message(call))
+        return Counted(list(response.counts), response.exact)
 
     async def list_models(self, deadline: float) -> list[Card]:
         """Every model of the service. Raises SixfoldError."""
@@ -188,6 +196,7 @@ def _card(model: model_pb2.Model) -> Card:
         engine=model.engine,
         ready=model.state == model_pb2.STATE_READY,
         created_at=model.created_at,
+        parameters=model.parameters,
     )
 
 

@@ -55,6 +55,38 @@ class CacheConfig(_Strict):
     """Also requests whose answer would differ when asked again."""
 
 
+class GroundingConfig(_Strict):
+    """Answers that stand on documents."""
+
+    max_passages: int = Field(8, ge=1, le=50)
+    """In one prompt at most."""
+    max_tokens: int = Field(3000, ge=64, le=1_000_000)
+    """That the passages of one prompt take at most, however large the model's context is."""
+    small_model: int = Field(1_000_000_000, ge=0)
+    """A model that is known to have fewer parameters gets `small_passages`, and is not asked for marks."""
+    small_passages: int = Field(2, ge=1, le=50)
+    answer_tokens: int = Field(512, ge=16, le=1_000_000)
+    """Left free for an answer whose length the caller leaves open."""
+    assumed_context: int = Field(4096, ge=256)
+    """Tokens of the context of a model that does not say."""
+    support: float = Field(0.6, gt=0, le=1)
+    """Share of a sentence's words that a passage must hold to be cited for it."""
+    search_seconds: Seconds = Field(10.0, gt=0, le=600)
+    """That a search may take until the request fails."""
+    nothing_found: dict[str, str] = Field(default_factory=dict, max_length=64)
+    """What is said when the documents do not answer, by language: `en`, `zh`."""
+
+    @field_validator("nothing_found")
+    @classmethod
+    def _sentences(cls, value: dict[str, str]) -> dict[str, str]:
+        for language, text in value.items():
+            if language not in ("en", "zh"):
+                raise ValueError(f"'{language}' is not a language that is told apart: en, zh")
+            if not text.strip() or len(text) > 2000:
+                raise ValueError("a sentence has 1 to 2000 characters")
+        return value
+
+
 class Defaults(_Strict):
     """What a route has unless it says otherwise."""
 
@@ -109,6 +141,7 @@ class GatewayConfig(_Strict):
     routes: dict[str, RouteConfig] = Field(default_factory=dict, max_length=1000)
     limits: LimitsConfig = LimitsConfig()
     cache: CacheConfig = CacheConfig()
+    grounding: GroundingConfig = GroundingConfig()
 
     @model_validator(mode="after")
     def _known_services(self) -> GatewayConfig:

@@ -173,7 +173,7 @@ def write_chat(record: dict[str, Any], identifier: str, created: int) -> bytes:
             "role": "assistant",
             "content": choice["text"] or (None if choice["tool_calls"] or choice["refusal"] else ""),
             "refusal": choice["refusal"] or None,
-            "annotations": [],
+            "annotations": choice["extra"].get("annotations", []),
         }
         if choice["reasoning"]:
             message["reasoning_content"] = choice["reasoning"]

@@ -6,12 +6,14 @@ from typing import Any
 
 from gateway.openai import fields, verbatim
 from gateway.openai.common import COMMON, MAX_TOKENS, decode, extra_of, read_shared
+from gateway.openai.file_search import read_options, read_store_ids
 from gateway.openai.messages import read_messages
-from gateway.openai.request import Format, Generation
+from gateway.openai.request import FileSearch, Format, Generation
 from gateway.openai.tools import read_tool_choice, read_tools
 
 KNOWN = COMMON | {
     "messages", "max_completion_tokens", "top_logprobs", "response_format", "tools", "tool_choice",
+    "vector_store_ids", "file_search",
 }  # fmt: skip
 
 
@@ -32,8 +34,23 @@ def parse_chat(raw: bytes) -> Generation:
         generation.tools = read_tools(body, raw)
     read_tool_choice(generation, body)
     fields.flag(body, "parallel_tool_calls")
+    if "vector_store_ids" in body or "file_search" in body:
+        generation.search = _file_search(body)
     generation.extra = extra_of(raw, body, KNOWN)
     return generation
+
+
+def _file_search(body: dict[str, Any]) -> FileSearch | None:
+    """The stores to answer from: an extension of ours, with the options of the file_search tool."""
+    options = fields.obj(body, "file_search")
+    if body.get("vector_store_ids") is None:
+        if options is not None:
+            raise fields.missing("vector_store_ids")
+        return None
+    search = FileSearch(read_store_ids(body))
+    if options is not None:
+        read_options(search, options, "file_search")
+    return search
 
 
 def _max_tokens(body: dict[str, Any]) -> int:

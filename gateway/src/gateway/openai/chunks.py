@@ -7,21 +7,42 @@ stream: a piece costs one `orjson.dumps` of a string and two concatenations.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
 from gateway.openai.answer import completion_logprobs, fingerprint, logprob_entry, tool_call, usage_of
+from gateway.openai.errors import error_body
 from gateway.openai.pieces import FINISH_REASONS, Delta, ServedBy
+from servicekit.errors import SixfoldError
 
 DONE = b"data: [DONE]\n\n"
 KEEP_ALIVE = b": keep-alive\n\n"
 _dumps = orjson.dumps
 
 
-def error_event(body: bytes) -> bytes:
-    """The last event of an answer that broke off; `body` is OpenAI's error object."""
-    return b"data: " + body + b"\n\n"
+class Writer(Protocol):
+    """What turns an answer into the events of one stream."""
+
+    def begin(self) -> bytes:
+        """What comes before the first piece."""
+        ...
+
+    def pieces(self, deltas: Iterable[Delta]) -> list[bytes]:
+        """The events of some pieces, to be joined and sent at once."""
+        ...
+
+    def end(self, usage: Sequence[int]) -> bytes:
+        """What follows the last piece of a complete answer."""
+        ...
+
+    def broken(self, error: SixfoldError) -> bytes:
+        """What ends an answer that has begun and broke off."""
+        ...
+
+    def replay(self, record: dict[str, Any]) -> bytes:
+        """A kept answer as a whole stream."""
+        ...
 
 
 class ChunkWriter:
@@ -49,6 +70,14 @@ class ChunkWriter:
 
     def _event(self, choice: dict[str, Any]) -> bytes:
         return self._head + b',"choices":[' + _dumps(choice) + b"]" + self._usage + b"}\n\n"
+
+    def begin(self) -> bytes:
+        """Nothing: every event is like the others."""
+        return b""
+
+    def broken(self, error: SixfoldError) -> bytes:
+        """OpenAI's error object as the last event, and no [DONE]."""
+        return b"data: " + error_body(error) + b"\n\n"
 
     def pieces(self, deltas: Iterable[Delta]) -> list[bytes]:
         """The events of some pieces, to be joined and sent at once."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from gateway.retrieval.filters import Filter
 
 Part = str | bytes | tuple[str, str]
 """A part of a turn: text, the JSON of a part the contract does not name, or (image address, detail)."""
@@ -64,6 +67,19 @@ class Tool:
 
 
 @dataclass(slots=True)
+class FileSearch:
+    """Stores that the answer must stand on, and how they are searched."""
+
+    store_ids: list[str]
+    max_results: int = 10
+    filter: Filter | None = None
+    threshold: float = 0.0
+    """Hits whose score is lower are left out."""
+    weight: float | None = None
+    """The vectors' share, from 0 to 1; None takes what each store was tuned to."""
+
+
+@dataclass(slots=True)
 class Generation:
     """A request for tokens, from either endpoint. Exactly one of `messages` and `prompt` is set."""
 
@@ -86,6 +102,7 @@ class Generation:
     stream: bool = False
     include_usage: bool = False
     echo: bool = False
+    search: FileSearch | None = None
     extra: bytes = b""
     """A JSON object of the fields that the contract does not name, byte for byte."""
     body: dict[str, Any] = field(default_factory=dict)

@@ -24,6 +24,8 @@ class Card:
     engine: str
     ready: bool
     created_at: int
+    parameters: int = 0
+    """Weights of the model; 0 when nobody said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,14 @@ class Embedded(NamedTuple):
     served_by: ServedBy
 
 
+class Counted(NamedTuple):
+    """Tokens a text, in the order of the texts."""
+
+    counts: list[int]
+    exact: bool
+    """Whether the model's own tokenizer counted; otherwise none of the counts is too low."""
+
+
 class PendingEmbedding(Protocol):
     """One running embedding call; `stop` as in Answer."""
 
@@ -74,5 +84,8 @@ class ModelClient(Protocol):
     def embed(
         self, request: EmbeddingInput, model: str, asker: Asker, deadline: float
     ) -> PendingEmbedding: ...
+    async def count_tokens(
+        self, model: str, texts: Sequence[str], asker: Asker, deadline: float
+    ) -> Counted: ...
     async def list_models(self, deadline: float) -> list[Card]: ...
     async def close(self) -> None: ...

@@ -5,21 +5,27 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.api.hot.deps import HotDeps
-from gateway.api.hot.generation import GenerationEndpoint, Shape
+from gateway.api.hot.generation import GenerationEndpoint, Run
 from gateway.openai.answer import write_chat
 from gateway.openai.chat import parse_chat
 from gateway.openai.chunks import ChatChunks
 from gateway.openai.pieces import ServedBy
 
 
-def _write(record: dict[str, Any], identifier: str, created: int, _echo: str) -> bytes:
-    return write_chat(record, identifier, created)
+class ChatShape:
+    """Chat completions; see Shape."""
 
+    operation = capability = "chat"
+    prefix = "chatcmpl-"
+    cites_at_once = False
 
-def _chunks(identifier: str, created: int, by: ServedBy, include_usage: bool, _echo: str) -> ChatChunks:
-    return ChatChunks(identifier, created, by, include_usage)
+    def write(self, record: dict[str, Any], run: Run) -> bytes:
+        return write_chat(record, run.identifier, run.created)
+
+    def chunks(self, by: ServedBy, run: Run) -> ChatChunks:
+        return ChatChunks(run.identifier, run.created, by, run.request.include_usage)
 
 
 def chat_endpoint(deps: HotDeps) -> GenerationEndpoint:
     """The handler."""
-    return GenerationEndpoint(deps, Shape("chat", "chat", "chatcmpl-", parse_chat, _write, _chunks))
+    return GenerationEndpoint(deps, ChatShape(), parse_chat)

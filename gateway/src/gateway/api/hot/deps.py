@@ -9,6 +9,7 @@ from typing import Any
 from gateway.api.authorization import authorization_of
 from gateway.api.exchange import Exchange, Header
 from gateway.caching.exact import ExactCache
+from gateway.grounding.ground import Grounder
 from gateway.identity.authenticator import Authenticator
 from gateway.identity.principal import Principal, require
 from gateway.limits.admission import Admission
@@ -41,6 +42,7 @@ class HotDeps:
     router: Router
     catalogue: Catalogue
     cache: ExactCache
+    grounder: Grounder
     limits: HotLimits
 
 

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 from gateway import metrics
-from gateway.api.exchange import JSON, Exchange, Header
+from gateway.api.exchange import JSON, Disconnected, Exchange, Header
+from gateway.api.hot import grounding
 from gateway.api.hot.deps import HotDeps, asker_of, ends_at, identify, left_until, route_of, served_headers
 from gateway.api.hot.spans import generation_span
 from gateway.api.hot.streaming import EVENT_STREAM, Stream
 from gateway.caching.exact import key_of, use_of
 from gateway.events.completion import Completion
+from gateway.grounding.flight import CitedFlight, ToldFlight
+from gateway.grounding.ground import Grounded
+from gateway.identity.principal import Principal, require
+from gateway.identity.roles import SEARCH_READ
 from gateway.openai.answer import Gathered
-from gateway.openai.chunks import ChunkWriter
+from gateway.openai.chunks import Writer
 from gateway.openai.pieces import FINISH_REASONS, Delta, ServedBy, Usage
 from gateway.openai.request import Generation
 from gateway.routing.flight import AnswerFlight
-from gateway.routing.ports import Answer
+from gateway.routing.ports import Answer, Asker
 from gateway.routing.router import Candidate, Plan
 from servicekit import telemetry
 from servicekit.errors import Reason, SixfoldError
@@ -31,58 +36,89 @@ _BYTES_A_TOKEN = 4
 """Of a request's body. Reserving is a guess on the high side for text; the real usage is settled."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """What differs between the two endpoints."""
+class Shape(Protocol):
+    """What differs between the endpoints."""
 
     operation: str
-    """The name in telemetry: "chat" or "text_completion"."""
+    """The name in telemetry: "chat", "text_completion" or "responses"."""
     capability: str
     prefix: str
-    parse: Callable[[bytes], Generation]
-    write: Callable[[dict[str, Any], str, int, str], bytes]
-    chunks: Callable[[str, int, ServedBy, bool, str], ChunkWriter]
+    """Of an answer's id."""
+    cites_at_once: bool
+    """Whether citations are streamed as sentences end, or all with the end of the answer."""
+
+    def write(self, record: dict[str, Any], run: Run) -> bytes:
+        """The body of a whole answer."""
+        ...
+
+    def chunks(self, by: ServedBy, run: Run) -> Writer:
+        """What writes the events of a stream."""
+        ...
 
 
 class GenerationEndpoint:
     """One endpoint for tokens."""
 
-    def __init__(self, deps: HotDeps, shape: Shape) -> None:
+    def __init__(self, deps: HotDeps, shape: Shape, parse: Callable[[bytes], Generation]) -> None:
         self._deps = deps
         self._shape = shape
+        self._parse = parse
 
     async def __call__(self, exchange: Exchange) -> None:
         """Answers one request."""
         deps, shape = self._deps, self._shape
-        completion = exchange.completion = Completion(shape.operation)
+        exchange.completion = Completion(shape.operation)
         principal = await identify(exchange, deps.authenticator, "chat:write")
         raw = await exchange.body(deps.limits.max_body, deps.limits.body_seconds)
-        request = shape.parse(raw)
-        completion.requested_model, completion.stream = request.model, request.stream
-        plan = deps.router.plan(request.model, shape.capability, exchange.request_id)
-        end = ends_at(exchange, plan, deps.limits)
-        card = plan.candidates[0].card
-        prompt = len(raw) // _BYTES_A_TOKEN
-        wanted = (request.max_tokens or _UNSAID_TOKENS) * request.n
-        reserved = prompt + min(wanted, (card.context_tokens or wanted) * request.n)
-        ticket = await deps.admission.admit(principal, card.name, reserved)
-        exchange.extra += ticket.headers
-        run = Run(deps, shape, exchange, request, plan, end)
-        try:
-            with generation_span(shape.operation, request, exchange) as span:
-                completion.traceparent = telemetry.traceparent() or ""
-                await run.answer(asker_of(principal, exchange))
-                span.done(run)
-        finally:
-            run.note()
-            await ticket.settle(run.tokens_used(prompt))
+        await generate(deps, shape, exchange, principal, self._parse(raw), len(raw))
+
+
+async def generate(
+    deps: HotDeps,
+    shape: Shape,
+    exchange: Exchange,
+    principal: Principal,
+    request: Generation,
+    size: int,
+    identifier: str = "",
+) -> None:
+    """Answers a parsed request whose body had `size` bytes; `identifier` names the answer."""
+    if request.search is not None:
+        require(principal, SEARCH_READ)
+    completion = exchange.completion
+    assert completion is not None
+    completion.requested_model, completion.stream = request.model, request.stream
+    plan = deps.router.plan(request.model, shape.capability, exchange.request_id)
+    end = ends_at(exchange, plan, deps.limits)
+    card = plan.candidates[0].card
+    prompt = size // _BYTES_A_TOKEN
+    wanted = (request.max_tokens or _UNSAID_TOKENS) * request.n
+    reserved = prompt + min(wanted, (card.context_tokens or wanted) * request.n)
+    ticket = await deps.admission.admit(principal, card.name, reserved)
+    exchange.extra += ticket.headers
+    run = Run(deps, shape, exchange, request, plan, end, identifier)
+    try:
+        with generation_span(shape.operation, request, exchange) as span:
+            completion.traceparent = telemetry.traceparent() or ""
+            await run.answer(asker_of(principal, exchange))
+            span.done(run)
+    finally:
+        run.note()
+        await ticket.settle(run.tokens_used(prompt))
 
 
 class Run:
     """One request on its way. `usage` is set once it is known; `pieces` counts what was passed on."""
 
     def __init__(
-        self, deps: HotDeps, shape: Shape, exchange: Exchange, request: Generation, plan: Plan, end: float
+        self,
+        deps: HotDeps,
+        shape: Shape,
+        exchange: Exchange,
+        request: Generation,
+        plan: Plan,
+        end: float,
+        identifier: str = "",
     ) -> None:
         self.deps = deps
         self.shape = shape
@@ -90,7 +126,9 @@ class Run:
         self.request = request
         self.plan = plan
         self.end = end
-        self.identifier = f"{shape.prefix}{secrets.token_hex(12)}"
+        self.grounded: Grounded | None = None
+        """What the answer stands on, when it must stand on documents."""
+        self.identifier = identifier or f"{shape.prefix}{secrets.token_hex(12)}"
         self.created = int(time.time())
         self.pieces = 0
         self.usage: Usage | None = None
@@ -131,6 +169,8 @@ class Run:
         if self.request.stream and self.first is not None:
             completion.first_token_seconds = self.first
         completion.finish_reasons = [self.finish[index] for index in sorted(self.finish)]
+        if self.grounded is not None:
+            grounding.note(self.exchange, self.grounded, self.flight)
 
     def tokens_used(self, prompt: int) -> int:
         """What the request cost; an estimate where the engine could not say."""
@@ -138,7 +178,7 @@ class Run:
             return self.usage.prompt_tokens + self.usage.completion_tokens
         return prompt + self.pieces if self.pieces else 0
 
-    async def answer(self, asker: Any) -> None:
+    async def answer(self, asker: Asker) -> None:
         """Answers from the cache, from a request that is being answered already, or from a model."""
         deps, request, plan = self.deps, self.request, self.plan
         use = use_of(
@@ -146,10 +186,15 @@ class Run:
             deterministic=request.deterministic,
             cache_control=self.exchange.headers.get(b"cache-control"),
         )
+        body: Mapping[str, Any] = request.body
+        if request.search is not None:
+            self.grounded = grounded = await self._ground(request, asker)
+            body = {**body, "passages": grounded.key}
+            use = "bypass" if grounded.told else use
         key = ""
         if use != "bypass":
             card = plan.candidates[0].card
-            key = key_of(asker.tenant, card, self.shape.operation, request.body, request.extra)
+            key = key_of(asker.tenant, card, self.shape.operation, body, request.extra)
             if use == "both":
                 record = await deps.cache.get(key)
                 if record is None and not request.stream:
@@ -159,7 +204,7 @@ class Run:
                     return
             self.cache = "miss"
         metrics.CACHE.labels(self.cache).inc()
-        self.flight = flight = AnswerFlight(plan, self._starter(asker), time.monotonic)
+        self.flight = flight = self._new_flight(asker)
         leads = use == "both" and deps.cache.lead(key)
         record = None
         stop_watching = self.exchange.watch(self._left)
@@ -182,8 +227,47 @@ class Run:
             flight.close()
             stop_watching()
 
-    def _starter(self, asker: Any) -> Callable[[Candidate], Answer]:
-        request, end = self.request, self.end
+    async def _ground(self, request: Generation, asker: Asker) -> Grounded:
+        """Searches before anything is said; a client that leaves ends the search."""
+        searching = asyncio.ensure_future(
+            grounding.search(
+                self.deps.grounder, self.exchange, request, self.plan, asker, left_until(self.end)
+            )
+        )
+        left = False
+
+        def gone() -> None:
+            nonlocal left
+            left = searching.cancel()
+
+        stop_watching = self.exchange.watch(gone)
+        try:
+            return await searching
+        except asyncio.CancelledError:
+            if left:
+                raise Disconnected from None
+            raise
+        finally:
+            searching.cancel()
+            stop_watching()
+
+    def _new_flight(self, asker: Asker) -> AnswerFlight:
+        plan, grounded = self.plan, self.grounded
+        if grounded is None:
+            return AnswerFlight(plan, self._starter(self.request, asker), time.monotonic)
+        if grounded.told:
+            return ToldFlight(plan, grounded.told, time.monotonic)
+        return CitedFlight(
+            plan,
+            self._starter(grounded.request, asker),
+            time.monotonic,
+            grounded.evidence,
+            marks=grounded.marks,
+            at_once=self.shape.cites_at_once,
+        )
+
+    def _starter(self, request: Generation, asker: Asker) -> Callable[[Candidate], Answer]:
+        end = self.end
 
         def start(candidate: Candidate) -> Answer:
             return candidate.client.generate(request, candidate.card.name, asker, left_until(end))
@@ -206,7 +290,7 @@ class Run:
                 raise SixfoldError(Reason.ENGINE_FAILED, "The answer is larger than this server passes on.")
         self.ended(flight, gathered)
         record = gathered.record()
-        body = self.shape.write(record, self.identifier, self.created, self.echo)
+        body = self.shape.write(record, self)
         headers = served_headers(self.plan, flight, gathered.served_by, self.cache)
         await self.exchange.respond(200, body, [JSON, *headers])
 
@@ -218,14 +302,17 @@ class Run:
         by = self.served_by(flight)
         if gathered is not None:
             gathered.usage, gathered.served_by = usage, by
-        total = self.exchange.elapsed
-        metrics.operation(self.shape.operation, by.model).done(
-            total=total,
-            first=self.first if self.request.stream else None,
-            called=total,
-            prompt=usage.prompt_tokens,
-            completion=usage.completion_tokens,
-        )
+        if flight.attempts:
+            total = self.exchange.elapsed
+            metrics.operation(self.shape.operation, by.model).done(
+                total=total,
+                first=self.first if self.request.stream else None,
+                called=total,
+                prompt=usage.prompt_tokens,
+                completion=usage.completion_tokens,
+            )
+        if self.grounded is not None:
+            grounding.count(flight)
         facts = self.exchange.facts
         facts["model"] = by.model
         facts["prompt_tokens"], facts["completion_tokens"] = usage.prompt_tokens, usage.completion_tokens
@@ -253,11 +340,9 @@ class Run:
         self.exchange.facts["model"], self.exchange.facts["cache"] = by.model, "hit"
         headers: list[Header] = served_headers(self.plan, None, by, "hit")
         if self.request.stream:
-            writer = self.shape.chunks(
-                self.identifier, self.created, by, self.request.include_usage, self.echo
-            )
+            writer = self.shape.chunks(by, self)
             await self.exchange.start(200, [*EVENT_STREAM, *headers])
             await self.exchange.write(writer.replay(record), more=False)
         else:
-            body = self.shape.write(record, self.identifier, self.created, self.echo)
+            body = self.shape.write(record, self)
             await self.exchange.respond(200, body, [JSON, *headers])

@@ -10,8 +10,7 @@ from gateway import metrics
 from gateway.api.exchange import Header
 from gateway.api.hot.deps import served_headers
 from gateway.openai.answer import Gathered
-from gateway.openai.chunks import KEEP_ALIVE, ChunkWriter, error_event
-from gateway.openai.errors import error_body
+from gateway.openai.chunks import KEEP_ALIVE, Writer
 from gateway.routing.flight import AnswerFlight
 from servicekit.errors import Reason, SixfoldError
 
@@ -39,7 +38,7 @@ class Stream:
         self._exchange = run.exchange
         self._flight = flight
         self._gathered = gathered
-        self._writer: ChunkWriter | None = None
+        self._writer: Writer | None = None
         self._sent = time.perf_counter()
         self._slow = False
         self._task: asyncio.Task[object] | None = None
@@ -95,17 +94,17 @@ class Stream:
         assert run.usage is not None
         await exchange.write(writer.end(run.usage), more=False)
 
-    async def _begin(self) -> ChunkWriter:
+    async def _begin(self) -> Writer:
         run = self._run
         by = run.served_by(self._flight)
         run.first = self._exchange.elapsed
-        self._writer = writer = run.shape.chunks(
-            run.identifier, run.created, by, run.request.include_usage, run.echo
-        )
+        self._writer = writer = run.shape.chunks(by, run)
         if not self._exchange.status:
             await self._exchange.start(
                 200, [*EVENT_STREAM, *served_headers(run.plan, self._flight, by, run.cache)]
             )
+        if opening := writer.begin():
+            await self._exchange.write(opening, more=True)
         return writer
 
     async def _keep_alive(self) -> None:
@@ -119,12 +118,13 @@ class Stream:
         self._sent = time.perf_counter()
 
     async def _break_off(self, error: SixfoldError) -> None:
-        """Ends an answer that has begun with an error event, without [DONE]."""
+        """Ends an answer that has begun with an error, and without its usual end."""
         self._exchange.blame(error)
         self._run.note()
         if error.reason is Reason.CANCELLED:
             metrics.DISCONNECTS.inc()
-        await self._exchange.write(error_event(error_body(error)), more=False)
+        writer = self._writer or self._run.shape.chunks(self._run.served_by(self._flight), self._run)
+        await self._exchange.write(writer.broken(error), more=False)
 
     def _cut_slow_reader(self) -> None:
         error = SixfoldError(Reason.SLOW_READER, "The stream was not read in time.")
