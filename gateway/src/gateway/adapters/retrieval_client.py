@@ -13,12 +13,14 @@ from gateway.retrieval import types as t
 from gateway.retrieval.filters import Comparison, Filter, Value
 from gateway.routing.ports import Asker
 from servicekit.errors import Reason, SixfoldError
-from servicekit.identity import NO_TENANT, ServiceIdentity
+from servicekit.identity import ServiceIdentity
 from servicekit.rpc import call_metadata
 from sixfold.retrieval.v1 import retrieval_service_pb2 as pb
 from sixfold.retrieval.v1 import search_pb2, store_pb2
 
 AUDIENCE = "retrieval-service"
+_HEALTH, _SERVING = b"/grpc.health.v1.Health/Check", b"\x08\x01"
+"""Asked with an empty message; the answer's one field is `status`. Its own generated code would load gRPC."""
 _SERVICE = "/sixfold.retrieval.v1.RetrievalService/"
 
 _FILE_STATUS: dict[int, t.FileStatus] = {
@@ -257,13 +259,10 @@ class GrpcRetrievalClient:
         )
 
     async def check(self) -> None:
-        """Whether the service answers. Raises SixfoldError otherwise."""
-        request = pb.ListStoresRequest(page=pb.Page(limit=1))
-        try:
-            await self._ask(Asker(NO_TENANT, "", ""), "ListStores", request, pb.ListStoresResponse, 1.0)
-        except SixfoldError as error:
-            if error.reason in (Reason.SERVICE_UNAVAILABLE, Reason.DEADLINE_EXCEEDED, Reason.DRAINING):
-                raise
+        """Whether the service serves. Raises SixfoldError otherwise."""
+        call = self._channel.call(_HEALTH, (), b"", 1.0)
+        if await only_message(call) != _SERVING:
+            raise SixfoldError(Reason.SERVICE_UNAVAILABLE, "The retrieval service is not ready.")
 
     async def close(self) -> None:
         """Ends the connection."""
