@@ -13,7 +13,10 @@ from typing import Any
 import pytest
 import yaml
 
-METRIC_MODULES = ("servicekit.metrics", "gateway.metrics", "model_service.metrics")
+METRIC_MODULES = (
+    "servicekit.metrics", "servicekit.bus.metrics", "gateway.metrics", "model_service.metrics",
+    "retrieval_service.metrics",
+)  # fmt: skip
 # Prometheus gives every target this one; no code of ours does.
 FROM_PROMETHEUS = {"up"}
 
@@ -122,30 +125,69 @@ def test_the_failure_alert_fires_when_it_should(
         "exp_labels": {"severity": "page"},
         "exp_annotations": {"summary": "10% of requests end in a 5xx"},
     }
+    series = {
+        series_of % "200": f"0+{1000 - failing}x100",
+        series_of % "503": f"0+{failing}x100",
+    }
+    alert = ("20m", "RequestsFail", [expected] if alerts else [])
+    check_alerts(promtool, root, tmp_path, series, alert)
+
+
+def check_alerts(
+    promtool: str, root: Path, folder: Path, given: dict[str, str], *alerts: tuple[str, str, list[Any]]
+) -> None:
+    """promtool's own test: series as it writes them, and which alerts fire when."""
     unit = {
         "rule_files": [str(root / "deploy/prometheus/rules.yml")],
         "evaluation_interval": "15s",
         "tests": [
             {
                 "interval": "15s",
-                "input_series": [
-                    {"series": series_of % "200", "values": f"0+{1000 - failing}x100"},
-                    {"series": series_of % "503", "values": f"0+{failing}x100"},
-                ],
+                "input_series": [{"series": name, "values": values} for name, values in given.items()],
                 "alert_rule_test": [
-                    {
-                        "eval_time": "20m",
-                        "alertname": "RequestsFail",
-                        "exp_alerts": [expected] if alerts else [],
-                    }
+                    {"eval_time": when, "alertname": name, "exp_alerts": expected}
+                    for when, name, expected in alerts
                 ],
             }
         ],
     }
-    file = tmp_path / "unit.yml"
+    file = folder / "unit.yml"
     file.write_text(yaml.safe_dump(unit))
     done = subprocess.run([promtool, "test", "rules", str(file)], capture_output=True, text=True, timeout=30)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_alerts_of_documents_fire_when_they_should(promtool: str, root: Path, tmp_path: Path) -> None:
+    done = 'sixfold_retrieval_documents_total{job="retrieval-service",outcome="%s",reason=""}'
+    dead = 'sixfold_bus_dead_letters_total{group="retrieval-service",topic="sixfold.documents"}'
+    series = {
+        "sixfold_retrieval_files_waiting": "3x400",
+        done % "completed": "0+1x40 40x400",  # ten minutes of files, then none
+        done % "failed": "0x400",
+        dead: "_x40 1x400",  # nothing was counted before
+    }
+    letter = {
+        "exp_labels": {"severity": "ticket", "group": "retrieval-service", "topic": "sixfold.documents"},
+        "exp_annotations": {
+            "summary": "retrieval-service could not handle events of sixfold.documents: "
+            "see sixfold.documents.dead"
+        },
+    }
+    still = {
+        "exp_labels": {"severity": "page"},
+        "exp_annotations": {
+            "summary": "3 files wait to be indexed, and none has been for a quarter of an hour"
+        },
+    }
+    check_alerts(
+        promtool, root, tmp_path, series,
+        ("9m", "DeadLetters", []),
+        ("12m", "DeadLetters", [letter]),
+        ("30m", "DeadLetters", []),
+        ("20m", "FilesStandStill", []),
+        ("45m", "FilesStandStill", [still]),
+        ("45m", "DocumentsFail", []),
+    )  # fmt: skip
 
 
 def test_prometheus_scrapes_what_compose_runs(root: Path, compose: dict[str, Any]) -> None:
@@ -157,8 +199,11 @@ def test_prometheus_scrapes_what_compose_runs(root: Path, compose: dict[str, Any
         for lookup in job.get("dns_sd_configs", []):
             hosts |= set(lookup["names"])
     assert hosts <= set(compose["services"])
-    ops = compose["services"]["model-service"]["environment"]["SIXFOLD_MODEL_SERVICE_OPS_LISTEN"]
-    assert f"model-service:{ops.split(':')[1]}" in (root / "deploy/prometheus/prometheus.yml").read_text()
+    text = (root / "deploy/prometheus/prometheus.yml").read_text()
+    for name in ("model-service", "retrieval-service"):
+        variable = f"SIXFOLD_{name.replace('-', '_').upper()}_OPS_LISTEN"
+        ops = compose["services"][name]["environment"][variable]
+        assert f"{name}:{ops.split(':')[1]}" in text
 
 
 def test_grafana_finds_its_source_and_its_dashboards(root: Path, compose: dict[str, Any]) -> None:
