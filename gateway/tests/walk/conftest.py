@@ -16,6 +16,7 @@ import jwt
 import openai
 import pytest
 from parts.fake_engine import EngineServer, FakeEngine, card
+from parts.fake_retrieval import FakeRetrieval, RetrievalServer
 
 from gateway.bootstrap import Gateway, bootstrap
 from gateway.server import make_server
@@ -35,6 +36,7 @@ class House:
         self.jwt_key = secrets.token_bytes(32)
         self.service_key = secrets.token_bytes(32)
         self.engines: dict[str, EngineServer] = {}
+        self.retrieval_server: RetrievalServer | None = None
         self.gateway: Gateway | None = None
         self.port = 0
         self._stack = AsyncExitStack()
@@ -62,6 +64,14 @@ class House:
         self.engines[name] = server
         return engine
 
+    async def retrieval(self) -> FakeRetrieval:
+        """Starts a retrieval service, for the gateway to find when it starts."""
+        retrieval = FakeRetrieval()
+        self.retrieval_server = RetrievalServer(retrieval, self.service_key)
+        await self.retrieval_server.start()
+        self._stack.push_async_callback(self.retrieval_server.stop)
+        return retrieval
+
     def write_config(self, text: str, *, limits: bool = True) -> None:
         """Writes gateway.yaml with the services that run."""
         services = ", ".join(f"{name}: '127.0.0.1:{server.port}'" for name, server in self.engines.items())
@@ -70,6 +80,8 @@ class House:
 
     async def start(self, **settings: Any) -> None:
         """Starts the gateway."""
+        at = self.retrieval_server.port if self.retrieval_server is not None else 1  # where nobody is
+        settings = {"retrieval_service": f"127.0.0.1:{at}"} | settings
         given = GatewaySettings(home=self.home, log_format="text", access_log=False, **settings)
         lifecycle = Lifecycle("gateway")
         self.gateway = await bootstrap(given, lifecycle)
