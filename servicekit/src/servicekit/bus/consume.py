@@ -88,7 +88,7 @@ class Consumer:
             self._ended.set_result(None)
 
     def _read_one_source(self) -> None:
-        source = self._source = self._log.open_source(self._topics, self._group, self._release)
+        source = self._source = self._log.open_source(self._topics, self._group, self)
         try:
             while not self._stop.is_set():
                 self._keep(source, self._dispatcher.take_commits())
@@ -105,7 +105,7 @@ class Consumer:
         finally:
             self._source = None
             try:
-                self._keep(source, self._release(None).result())
+                self._keep(source, self._let_go(None).result())
             finally:
                 self._forget()
                 source.close()
@@ -114,7 +114,13 @@ class Consumer:
         if offsets and not source.commit(offsets):
             self._dispatcher.put_back(offsets)
 
-    def _release(self, partitions: Collection[Partition] | None) -> Future[Mapping[Partition, int]]:
+    def take_up(self, partitions: Collection[Partition]) -> None:
+        self._loop.call_soon_threadsafe(self._dispatcher.take_up, partitions)
+
+    def let_go(self, partitions: Collection[Partition]) -> Future[Mapping[Partition, int]]:
+        return self._let_go(partitions)
+
+    def _let_go(self, partitions: Collection[Partition] | None) -> Future[Mapping[Partition, int]]:
         return asyncio.run_coroutine_threadsafe(self._dispatcher.let_go(partitions), self._loop)
 
     def _measure(self, source: Source) -> None:

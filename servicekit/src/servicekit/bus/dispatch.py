@@ -95,6 +95,7 @@ class Dispatcher:
         self._slots = asyncio.Semaphore(delivery.concurrency)
         self._work: dict[_Lane, _Work] = {}
         self._tracks: dict[Partition, Track] = {}
+        self._held: set[Partition] = set()
         self._lock = Lock()
         self._counts: Counter[Partition] = Counter()
         self._commits: dict[Partition, int] = {}
@@ -137,18 +138,21 @@ class Dispatcher:
 
     # In the loop.
 
+    def take_up(self, partitions: Collection[Partition]) -> None:
+        """From now on records of these partitions are handled."""
+        self._held.update(partitions)
+
     async def let_go(self, partitions: Collection[Partition] | None = None) -> Mapping[Partition, int]:
         """Ends the work on these partitions, or all; what waits is dropped. Says which offsets to keep."""
-        works = [
-            work for lane, work in self._work.items() if partitions is None or lane.partition in partitions
-        ]
+        gone = set(self._held) if partitions is None else set(partitions)
+        self._held -= gone  # what is on its way here comes too late
+        works = [work for lane, work in self._work.items() if lane.partition in gone]
         for work in works:
             work.stopping = True
             if not work.in_handler and work.task is not None:
                 work.task.cancel()
         await self._end([work.task for work in works if work.task is not None])
         with self._lock:
-            gone = set(self._tracks) if partitions is None else set(partitions)
             kept = {partition: self._commits.pop(partition) for partition in gone & set(self._commits)}
             for partition in gone:
                 self._tracks.pop(partition, None)
@@ -170,6 +174,10 @@ class Dispatcher:
 
     def _take(self, records: Sequence[Record]) -> None:
         for record in records:
+            if record.partition not in self._held:
+                with self._lock:
+                    self._counts[record.partition] -= 1
+                continue
             self._tracks.setdefault(record.partition, Track()).add(record.offset)
             lane = _Lane(record.partition, record.key)
             work = self._work.get(lane)

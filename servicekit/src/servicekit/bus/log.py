@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import datetime
 from typing import Literal, Protocol
 
 from servicekit.bus.wire import Entry, Partition, Record
 
-Release = Callable[[Collection[Partition]], "Future[Mapping[Partition, int]]"]
-"""Asks the consumer to let go of partitions. What comes back are the offsets to keep for them."""
+
+class Keeper(Protocol):
+    """Who handles what a source reads. From any thread."""
+
+    def take_up(self, partitions: Collection[Partition]) -> None:
+        """Records of these partitions will come."""
+
+    def let_go(self, partitions: Collection[Partition]) -> Future[Mapping[Partition, int]]:
+        """Ends all work on these partitions. What comes back are the offsets to keep for them."""
 
 
 class Source(Protocol):
@@ -47,7 +54,7 @@ class Log(Protocol):
     async def append(self, topic: str, entries: Sequence[Entry], timeout: float) -> None:
         """Returns when the entries are durable. SixfoldError(SERVICE_UNAVAILABLE) otherwise."""
 
-    def open_source(self, topics: Sequence[str], group: str, release: Release) -> Source:
+    def open_source(self, topics: Sequence[str], group: str, keeper: Keeper) -> Source:
         """Joins the group; called in the thread that will use the source. Any exception means: not now."""
 
     async def reset(self, group: str, topics: Sequence[str], to: Literal["beginning"] | datetime) -> None:

@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 from typing import Any, Literal, TypeVar
 
-from servicekit.bus.log import Release, Source
+from servicekit.bus.log import Keeper, Source
 from servicekit.bus.sqlite.failures import translated
 from servicekit.bus.sqlite.options import EmbeddedOptions
 from servicekit.bus.sqlite.records import Topics, existing, partition_of, to_record, to_row
@@ -67,8 +67,8 @@ class EmbeddedLog:
         finally:
             self._held -= len(entries)
 
-    def open_source(self, topics: Sequence[str], group: str, release: Release) -> Source:
-        source = EmbeddedSource(self._options, topics, group, release, self._sources.discard)
+    def open_source(self, topics: Sequence[str], group: str, keeper: Keeper) -> Source:
+        source = EmbeddedSource(self._options, topics, group, keeper, self._sources.discard)
         self._sources.add(source)
         return source
 

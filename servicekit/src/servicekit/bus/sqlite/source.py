@@ -19,7 +19,7 @@ from concurrent.futures import wait as wait_for
 from threading import Event as Flag
 from uuid import uuid4
 
-from servicekit.bus.log import Release
+from servicekit.bus.log import Keeper
 from servicekit.bus.sqlite.failures import translated
 from servicekit.bus.sqlite.options import EmbeddedOptions
 from servicekit.bus.sqlite.records import Topics, to_record
@@ -41,13 +41,13 @@ class EmbeddedSource:
         options: EmbeddedOptions,
         topics: Sequence[str],
         group: str,
-        release: Release,
+        keeper: Keeper,
         closed: Callable[[EmbeddedSource], None],
     ) -> None:
         self._options = options
         self._names = tuple(dict.fromkeys(topics))
         self._group = group
-        self._release = release
+        self._keeper = keeper
         self._closed = closed
         self._id = f"{os.getpid()}-{uuid4().hex}"
         self._topics = Topics(options.partitions)
@@ -218,6 +218,7 @@ class EmbeddedSource:
                     ).fetchone()[0]
         self._positions |= came
         self._held |= {row: wanted[row] for row in came}
+        self._keeper.take_up([wanted[row] for row in came])
         return bool(came)
 
     def _give_back(self, rows: Collection[int]) -> None:
@@ -242,7 +243,7 @@ class EmbeddedSource:
             self._forget(rows)
 
     def _let_go(self, rows: Collection[int]) -> Mapping[Partition, int]:
-        ending: Future[Mapping[Partition, int]] = self._release([self._held[row] for row in rows])
+        ending: Future[Mapping[Partition, int]] = self._keeper.let_go([self._held[row] for row in rows])
         while wait_for([ending], timeout=self._options.lease_seconds / 6).not_done:
             with translated(self._options.path), writing(self._connection) as connection:
                 connection.execute(

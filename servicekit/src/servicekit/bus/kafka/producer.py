@@ -1,0 +1,163 @@
+"""The writing end: acknowledged by all replicas, idempotent, and bounded in what it holds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from threading import Lock
+from typing import Any
+
+from kafka import KafkaProducer
+from kafka.errors import MessageSizeTooLargeError
+
+from servicekit.bus.kafka.admin import Admin
+from servicekit.bus.kafka.clients import make, translated
+from servicekit.bus.kafka.options import KafkaOptions
+from servicekit.bus.wire import Entry
+from servicekit.errors import Reason, SixfoldError
+
+_MAX_ENTRIES = 20_000
+_MAX_BYTES = 64 * 1024 * 1024
+_FAILURES_UNTIL_NEW = 3
+
+
+class Producer:
+    """Sends from one thread, in the order of the calls. A client that keeps failing is replaced."""
+
+    def __init__(self, options: KafkaOptions, admin: Admin) -> None:
+        self._options = options
+        self._admin = admin
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="bus-produce")
+        self._client: Any = None
+        self._failures = 0
+        self._lock = Lock()
+        self._entries = 0
+        self._bytes = 0
+
+    async def append(self, topic: str, entries: Sequence[Entry], timeout: float) -> None:
+        """Returns when the broker has acknowledged every entry; SERVICE_UNAVAILABLE otherwise."""
+        self._reserve(entries)
+        acknowledged: Future[None] = Future()
+        sending = self._thread.submit(self._send, topic, entries, acknowledged)
+        sending.add_done_callback(lambda sent: self._not_sent(sent, entries, acknowledged))
+        try:
+            async with asyncio.timeout(timeout):
+                # Shielded: what is on its way stays so, and counts, whether its caller waits or not.
+                await asyncio.shield(asyncio.wrap_future(acknowledged))
+        except TimeoutError:
+            sending.cancel()
+            raise SixfoldError(Reason.SERVICE_UNAVAILABLE, "The event log did not answer in time.") from None
+
+    async def close(self) -> None:
+        await asyncio.wrap_future(self._thread.submit(self._disconnect, self._options.timeout))
+        self._thread.shutdown(wait=False)
+
+    def _reserve(self, entries: Sequence[Entry]) -> None:
+        with self._lock:
+            held = self._bytes + _size(entries)
+            if self._entries + len(entries) > _MAX_ENTRIES or held > _MAX_BYTES:
+                raise SixfoldError(Reason.SERVICE_UNAVAILABLE, "Too many events wait for the event log.")
+            self._entries += len(entries)
+            self._bytes = held
+
+    def _free(self, entries: Sequence[Entry]) -> None:
+        with self._lock:
+            self._entries -= len(entries)
+            self._bytes -= _size(entries)
+
+    def _not_sent(self, sent: Future[None], entries: Sequence[Entry], acknowledged: Future[None]) -> None:
+        if sent.cancelled():
+            self._free(entries)
+            acknowledged.cancel()
+        elif (error := sent.exception()) is not None:
+            self._free(entries)
+            acknowledged.set_exception(error)
+
+    # In the thread, and in the client's own.
+
+    def _send(self, topic: str, entries: Sequence[Entry], acknowledged: Future[None]) -> None:
+        with translated():
+            if self._failures >= _FAILURES_UNTIL_NEW:
+                self._disconnect(0)
+            self._admin.ensure(topic)
+            client = self._connected()
+            waiting = _Waiting(len(entries), lambda error: self._ended(entries, acknowledged, error))
+            for entry in entries:
+                try:
+                    sent = client.send(topic, entry.value, key=entry.key, headers=list(entry.headers))
+                except Exception as error:
+                    waiting.failed(error)
+                else:
+                    sent.add_callback(waiting.done)
+                    sent.add_errback(waiting.failed)
+
+    def _ended(
+        self, entries: Sequence[Entry], acknowledged: Future[None], error: BaseException | None
+    ) -> None:
+        self._free(entries)
+        if error is None:
+            self._failures = 0
+            acknowledged.set_result(None)
+            return
+        try:
+            with translated():
+                raise error
+        except BaseException as known:
+            self._failures += not isinstance(error, MessageSizeTooLargeError)
+            acknowledged.set_exception(known)
+
+    def _connected(self) -> Any:
+        if self._client is None:
+            milliseconds = round(1000 * self._options.timeout)
+            settings = self._options.connection()
+            settings["request_timeout_ms"] = max(1000, milliseconds // 2)
+            self._client = make(
+                KafkaProducer,
+                **settings,
+                metrics_enabled=False,
+                acks="all",
+                enable_idempotence=True,
+                allow_auto_create_topics=False,
+                linger_ms=2,
+                batch_size=128 * 1024,
+                delivery_timeout_ms=max(2000, milliseconds),
+                max_block_ms=max(1000, milliseconds // 2),
+            )
+            self._failures = 0
+        return self._client
+
+    def _disconnect(self, seconds: float) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            with suppress(Exception):
+                client.close(timeout=seconds)
+
+
+class _Waiting:
+    """Calls back once all of some entries have ended; with the first error, if there was one."""
+
+    def __init__(self, count: int, ended: Any) -> None:
+        self._left = count
+        self._error: BaseException | None = None
+        self._ended = ended
+        self._lock = Lock()
+
+    def done(self, _metadata: Any) -> None:
+        self._one()
+
+    def failed(self, error: BaseException) -> None:
+        self._error = self._error or error
+        self._one()
+
+    def _one(self) -> None:
+        with self._lock:
+            self._left -= 1
+            last = self._left == 0
+        if last:
+            self._ended(self._error)
+
+
+def _size(entries: Sequence[Entry]) -> int:
+    return sum(len(entry.value) + 500 for entry in entries)
