@@ -16,6 +16,9 @@ from model_service.adapters.triton.address import Address
 from model_service.adapters.triton.engine import TritonOptions
 from model_service.models.config import load_config
 from model_service.settings import ModelServiceSettings
+from retrieval_service.settings import RetrievalServiceSettings
+from servicekit.bus import open_bus
+from servicekit.objects import open_objects
 from servicekit.settings import env_name
 
 SETTINGS: dict[str, type[BaseSettings]] = {
@@ -23,6 +26,7 @@ SETTINGS: dict[str, type[BaseSettings]] = {
     "model-service": ModelServiceSettings,
     "model-service-gpu": ModelServiceSettings,
     "prepare": ModelServiceSettings,
+    "retrieval-service": RetrievalServiceSettings,
 }
 
 
@@ -37,7 +41,7 @@ def test_every_variable_is_a_setting_of_its_service(compose: dict[str, Any], ser
     assert given <= names(SETTINGS[service])
 
 
-@pytest.mark.parametrize("service", ["gateway", "model-service"])
+@pytest.mark.parametrize("service", ["gateway", "model-service", "retrieval-service"])
 def test_the_services_accept_their_settings(
     compose: dict[str, Any], monkeypatch: pytest.MonkeyPatch, service: str
 ) -> None:
@@ -54,6 +58,22 @@ def test_the_scale_parts_are_chosen(compose: dict[str, Any]) -> None:
     assert gateway["SIXFOLD_CACHE_URL"].startswith("redis://")
     assert gateway["SIXFOLD_STORE_URL"].startswith("postgresql://")
     assert int(re.findall(r"\d+", gateway["SIXFOLD_GATEWAY_WORKERS"])[-1]) > 1
+    retrieval = compose["services"]["retrieval-service"]["environment"]
+    assert retrieval["SIXFOLD_RETRIEVAL_SERVICE_STORE_URL"].startswith("postgresql://")
+    assert retrieval["SIXFOLD_RETRIEVAL_SERVICE_VECTORS_URL"] == "chroma+http://chroma:8000"
+    for service in (gateway, retrieval):
+        assert service["SIXFOLD_BUS_URL"].startswith("kafka://")
+        assert service["SIXFOLD_OBJECTS_URL"].startswith("s3://sixfold/")
+
+
+def test_the_services_can_open_what_they_are_given(compose: dict[str, Any]) -> None:
+    """URLs that no part takes fail when they are opened, long before anybody connects."""
+    filled = {
+        name: re.sub(r"\$\{\w+:\?[^}]*\}", "0123abcd", str(value))
+        for name, value in compose["services"]["retrieval-service"]["environment"].items()
+    }
+    open_objects(filled["SIXFOLD_OBJECTS_URL"], key=bytes(32))
+    open_bus(filled["SIXFOLD_BUS_URL"])
 
 
 def test_the_mounted_routes_are_valid_and_lead_somewhere(root: Path) -> None:

@@ -20,6 +20,14 @@ from parts.process import free_port
 SIXFOLD = Path(sys.executable).with_name("sixfold")
 
 
+@dataclass(frozen=True)
+class Ingested:
+    """A store, and the ids of its files by their names."""
+
+    store: str
+    files: Mapping[str, str]
+
+
 @dataclass
 class Platform:
     """One running Sixfold. `home` outlives stop() and start()."""
@@ -41,6 +49,7 @@ class Platform:
         """Runs the command line against this platform."""
         env = {
             **{k: v for k, v in os.environ.items() if not k.startswith("SIXFOLD_")},
+            "SIXFOLD_DOCS": "off",  # the project's own pages: only the test that is about them reads them
             **self.env,
             "SIXFOLD_HOME": str(self.home),
             "SIXFOLD_PORT": str(self.port),
@@ -105,6 +114,19 @@ class Platform:
 
     def mint(self, tenant: str, role: str = "member", expires: str = "1h") -> str:
         return self.run("token", "--tenant", tenant, "--role", role, "--expires", expires).stdout.strip()
+
+    def ingest(self, store: str, files: Mapping[str, bytes], **attributes: str | float | bool) -> Ingested:
+        """A new store with these files in it, each at its end; attributes are those of all of them."""
+        client = self.client(max_retries=2, timeout=60)
+        made = client.vector_stores.create(name=store)
+        ids = {
+            name: client.files.create(file=(name, content), purpose="assistants").id
+            for name, content in files.items()
+        }
+        client.vector_stores.file_batches.create_and_poll(
+            made.id, file_ids=list(ids.values()), attributes=attributes, poll_interval_ms=200
+        )
+        return Ingested(made.id, ids)
 
     def post(
         self, path: str, *, token: str | None = None, timeout: float = 60, **kwargs: Any
