@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from parts.kafka import GivenKafka, OwnKafka, find_kafka
 from parts.platform import Platform
 from parts.postgres import Postgres, find_postgres
 from parts.redis import GivenRedis, OwnRedis, find_redis, own_redis
@@ -58,6 +59,21 @@ def s3_server() -> Iterator[S3Server]:
     server = start_s3()
     yield server
     server.remove()
+
+
+@pytest.fixture(scope="session")
+def kafka_server() -> Iterator[OwnKafka | GivenKafka]:
+    """A broker that every test finds running; tests may stop, kill, start, pause and resume it."""
+    server = find_kafka()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def kafka_url(kafka_server: OwnKafka | GivenKafka) -> str:
+    """Tests of one run share the broker: they name topics and groups of their own."""
+    kafka_server.clean()
+    return kafka_server.url
 
 
 @pytest.fixture(scope="session")

@@ -34,7 +34,17 @@ bind = structlog.contextvars.bind_contextvars
 Event = MutableMapping[str, Any]
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 _FIRST = ("time", "level", "service", "event")
-_QUIET = ("asyncio", "httpx", "httpcore", "uvicorn.access", "uvicorn.error", "sqlalchemy", "alembic", "grpc")
+_QUIET = (
+    "asyncio",
+    "httpx",
+    "httpcore",
+    "uvicorn.access",
+    "uvicorn.error",
+    "sqlalchemy",
+    "alembic",
+    "grpc",
+    "kafka",
+)
 _TRACEBACK_LIMIT = 12_000
 
 
