@@ -17,6 +17,9 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _SAMPLE = 64 << 10
+_FEW = 30
+_HIGH = re.compile(rb"[\x80-\xff]+")
+_ACCENTED = ("cp1252", "cp1250", "cp1254", "cp1257", "mac-roman")
 _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 _DECLARED = re.compile(
     rb"""<(?:meta|\?xml)[^>]{0,200}?(?:charset|encoding)\s*=\s*["']?\s*([\w.:-]{1,40})""", re.I
@@ -28,6 +31,7 @@ _NAMES = """
     gb18030 big5 big5hkscs shift_jis euc_jp iso2022_jp euc_kr johab koi8-r koi8-u mac-roman mac-cyrillic hz
 """
 _TEXTUAL = frozenset(_NAMES.split())
+_NARROW = {name for name in _TEXTUAL if not name.startswith(("utf", "iso8859-1", "ascii"))} - {"hz"}
 """Codecs that make text of bytes. Python has others, which unpack and unescape; no document chooses those."""
 
 
@@ -108,7 +112,14 @@ def _guess(data: bytes) -> str:
     sample = data[:_SAMPLE]
     if b"\0" in sample:
         raise _unknown()
-    best = from_bytes(sample, cp_isolation=sorted(_TEXTUAL - {"utf-16", "utf-32"})).best()
+    isolation = sorted(_NARROW)
+    runs = _HIGH.findall(sample)
+    if sum(len(run) == 1 for run in runs) >= 0.8 * len(runs):
+        # Letters with accents among others: an alphabet of Europe, and with few of them its usual one.
+        if len(runs) < _FEW and _try(data, "cp1252") is not None:
+            return "cp1252"
+        isolation = list(_ACCENTED)
+    best = from_bytes(sample, cp_isolation=isolation).best()
     if best is None:
         raise _unknown()
     return str(best.encoding)

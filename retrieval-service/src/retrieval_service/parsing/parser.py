@@ -90,6 +90,9 @@ class Parser:
         process = await self._free.get()
         healthy = False
         try:
+            if process is not None and not process.alive:
+                await self._end(process)
+                process = None
             process = process or await self._start()
             body = await process.parse(descriptor, filename)
             parsed = await asyncio.to_thread(read_answer, body)  # up to tens of megabytes

@@ -20,6 +20,7 @@ _READ = 1 << 18
 _BYTES_PER_CHAR = 6  # JSON's \u00ff, the longest that a character can become
 _BYTES_PER_BLOCK = 40
 _EXIT_SECONDS = 5.0
+_NAME_CHARS = 255
 # Nothing of the service's environment: a parser needs no settings, and must not be able to tell secrets.
 _ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
@@ -49,6 +50,11 @@ class ParserProcess:
     def pid(self) -> int | None:
         """The child's process id."""
         return self._child.pid if self._child else None
+
+    @property
+    def alive(self) -> bool:
+        """Whether it has not ended, as far as is known."""
+        return self._child is not None and self._child.returncode is None
 
     async def start(self, command: Sequence[str]) -> None:
         """Start the child and wait until it is ready. Raises Gone, TimeoutError or OSError."""
@@ -83,10 +89,12 @@ class ParserProcess:
         """Have it read an open file; its answer, as yet unread. Raises Gone, Malformed or TimeoutError."""
         assert self._socket is not None
         self.parsed += 1
+        # Only the extension matters; a name may be as long as its owner likes, and no text at all.
+        name = filename[-_NAME_CHARS:].encode(errors="replace").decode()
         async with asyncio.timeout(self._limits.seconds):
             try:
                 # The file goes over open, so the child needs no right to open anything.
-                socket.send_fds(self._socket, [pack({"filename": filename})], [descriptor])
+                socket.send_fds(self._socket, [pack({"filename": name})], [descriptor])
             except OSError:
                 raise Gone(await self._signal()) from None
             return await self._read()

@@ -38,6 +38,10 @@ class TableWriter:
                     self._first = row
                     self._first_names = [" ".join(name.split()) for name in names or row]
                 return
+            if not self._known and sum(map(bool, self._first)) == 1 < filled:
+                self._write(self._first)  # the same, of a file that leaves empty cells out
+                self._first, self._first_names = row, row
+                return
             self._begin()
         self._write(row)
         if self._known is None:

@@ -23,8 +23,7 @@ _NUMBERED = re.compile(r"(?:\(?\d{1,2}[.)]|\(?[a-z][.)]|[①-⑳])\s+\S")
 _SENTENCE_END = re.compile(r"[.!?。！？:：;]['\")\]”’」』]*$")
 _UNSPACED = re.compile("[\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef]")
 _HANGUL = re.compile("[\uac00-\ud7a3]")
-_HYPHEN = re.compile("([^\\W\\d_]+)(?:[-\u2010]|[\x02\ufffe\u00ad])$")
-_SOFT_HYPHEN = re.compile("[\x02\ufffe\u00ad]")
+_HYPHEN = re.compile("([^\\W\\d_]+)[-\u00ad\u2010]$")
 _WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
 
 
@@ -186,7 +185,7 @@ class _Joiner:
         right = max(line.right for line in lines)
         for above, line in pairwise(lines):
             text = self._two(text, line.text, full=above.right > right - 1.5 * above.size)
-        return _SOFT_HYPHEN.sub("", text).strip()
+        return text.strip()
 
     def _two(self, text: str, following: str, *, full: bool) -> str:
         tight = text.rstrip()

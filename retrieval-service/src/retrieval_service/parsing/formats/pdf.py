@@ -20,6 +20,9 @@ _EMPHASIS = re.compile(r"bold|black|heavy|semib|demi|ital|obliq", re.I)
 _ARABIC = re.compile("[\u0620-\u064a\u0671-\u06d3]")
 _LIGATURE = re.compile("(?=([\u0622\u0623\u0625\u0627\u0671]\u0644))")
 _LATIN_ARABIC = re.compile("([A-Za-z0-9])([\u0620-\u064a])")
+# PDFium puts one sign in the place of a hyphen and the line break after it.
+_LINE = re.compile("[^\n\x02\ufffe]+[\x02\ufffe]?")
+_BREAK = re.compile("[\x02\ufffe]$")
 _JUNK_TITLE = re.compile(
     r"^(?:untitled|microsoft (?:word|powerpoint|excel)\b.*|.*\.(?:docx?|pptx?|xlsx?|pdf|indd|tex))$", re.I
 )
@@ -98,10 +101,9 @@ def _joined_letters(text_page: Any, text: str) -> str:
 
 def _lines(text_page: Any, text: str, count: int) -> list[Line]:
     lines = []
-    at = 0
-    for raw in text.split("\n"):
-        stripped = raw.strip()
-        if stripped:
+    for found in _LINE.finditer(text):
+        at, raw = found.start(), found[0]
+        if raw.strip():
             first = min(at + len(raw) - len(raw.lstrip()), count - 1)
             last = min(at + len(raw.rstrip()) - 1, count - 1)
             left, top, bottom = _place(text_page, first)
@@ -110,7 +112,7 @@ def _lines(text_page: Any, text: str, count: int) -> list[Line]:
             end_size, end_bold = _font(text_page, last)
             lines.append(
                 Line(
-                    text=raw.strip("\r").lstrip(),
+                    text=_BREAK.sub("-", raw.strip("\r").lstrip()),
                     left=min(left, _box(text_page, last)[0]),
                     right=right,
                     top=top,
@@ -119,7 +121,6 @@ def _lines(text_page: Any, text: str, count: int) -> list[Line]:
                     emphasised=start_bold and end_bold,
                 )
             )
-        at += len(raw) + 1
     return lines
 
 
