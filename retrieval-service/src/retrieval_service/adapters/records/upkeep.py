@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy import and_, delete, func, or_, select, update
+from sqlalchemy import BigInteger, and_, cast, delete, func, or_, select, update
 
 from retrieval_service.adapters.records import events
 from retrieval_service.adapters.records.base import Part
@@ -26,6 +26,7 @@ from servicekit import outbox
 from servicekit.bus.topics import DOCUMENTS
 from servicekit.outbox import inbox
 
+_DAY = cast(DAY_US, BigInteger)
 _SEEN_SECONDS = 30 * 86_400
 """Longer than any bus keeps events."""
 
@@ -83,7 +84,7 @@ class SqlUpkeep(Part):
         over = (
             stores.c.deleted.is_(False),
             stores.c.expires_after_days > 0,
-            stores.c.last_active_us + stores.c.expires_after_days * DAY_US < before_us,
+            stores.c.last_active_us + cast(stores.c.expires_after_days, BigInteger) * _DAY < before_us,
         )
         async with self._database.begin() as connection:
             query = select(stores.c.tenant, stores.c.id).where(*over).limit(limit)
