@@ -8,7 +8,7 @@ arm's true score filled in, not zero: else it would be punished for the depth at
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 DEFAULT_WEIGHT = 0.3
@@ -27,7 +27,7 @@ class Weights:
 
     default: float = DEFAULT_WEIGHT
     """In languages that are not named."""
-    by_language: Mapping[str, float] = LANGUAGE_WEIGHTS
+    by_language: Mapping[str, float] = field(default_factory=lambda: LANGUAGE_WEIGHTS)
     """By ISO 639-1 of the query; empty for one that is unknown."""
 
     def of(self, language: str) -> float:
