@@ -123,6 +123,16 @@ GROUNDING_PASSAGES = Histogram(
     "Passages that stood in a prompt.",
     buckets=(1, 2, 3, 4, 6, 8, 12, 16, 24, 50),
 )
+FILES_SWEPT = Counter(
+    "sixfold_gateway_files_swept_total",
+    "What the background sweep removed, by kind: expired, half_deleted, given_up or upload.",
+    ("kind",),
+)
+RESPONSES = Counter(
+    "sixfold_gateway_responses_total",
+    "Responses that were to be kept: kept, too_large, or failed because the store was away.",
+    ("outcome",),
+)
 CITATIONS = Counter(
     "sixfold_gateway_citations_total",
     "References in answers: given, or taken out because they named no passage.",
