@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import os
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from itertools import islice
@@ -78,7 +78,7 @@ class Objects:
         instruments.BYTES.labels("written").inc(writing.size)
         return Stored(key, writing.digest.hexdigest(), writing.size)
 
-    async def read(self, key: str) -> AsyncIterator[bytes]:
+    async def read(self, key: str) -> AsyncGenerator[bytes, None]:
         """The content, in pieces. Close it when leaving early (`contextlib.aclosing`).
 
         Raises NOT_FOUND, and DATA_LOSS for content that is not what was stored. The last piece comes only
