@@ -287,7 +287,8 @@ async def test_the_document_describes_every_route(client) -> None:
     batch = f"{store}/file_batches/{{batch_id}}"
     stores = {
         "/v1/vector_stores", store, f"{store}/search", f"{store}/files", f"{store}/files/{{file_id}}",
-        f"{store}/files/{{file_id}}/content", f"{store}/file_batches", batch, f"{batch}/cancel", f"{batch}/files",
+        f"{store}/files/{{file_id}}/content", f"{store}/file_batches", batch,
+        f"{batch}/cancel", f"{batch}/files",
     }  # fmt: skip
     assert set(document["paths"]) == hot | rest | stores
     for path, operations in document["paths"].items():

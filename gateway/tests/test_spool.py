@@ -85,7 +85,7 @@ class Room:
         self.root = root
         self.folders = Folders(root)
         self.folder = self.folders.make()
-        given = {"segment_bytes": 4096, "max_bytes": 2**20, "fsync": "interval"} | options
+        given: dict[str, Any] = {"segment_bytes": 4096, "max_bytes": 2**20, "fsync": "interval"} | options
         self.writer = Writer(self.folder, **given)
         self.bus = FakeBus()
         self.relay = Relay(self.folders, self.writer, self.bus, "sixfold.requests", period=0.01)  # type: ignore[arg-type]
@@ -377,7 +377,12 @@ async def test_every_fsync_policy_keeps_events(
 ) -> None:
     synced: list[int] = []
     real = os.fsync
-    monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(fd), real(fd)))
+
+    def sync(fd: int) -> None:
+        synced.append(fd)
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", sync)
     room = Room(tmp_path / "spool", fsync=policy)
     room.add("a")
     assert bool(synced) == (policy == "always")

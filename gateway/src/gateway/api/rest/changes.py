@@ -11,22 +11,26 @@ from typing import Annotated
 from fastapi import Depends, Header, Request
 
 from gateway.api.rest.deps import Caller, Deps
-from gateway.identity.principal import require
+from gateway.identity.principal import Principal, require
 from gateway.identity.roles import SEARCH_READ, STORES_READ, STORES_WRITE
 from gateway.retrieval.repeats import digest, keyed
 from gateway.retrieval.service import Call
 
 
+def _named(request: Request, caller: Principal, change: str = "") -> Call:
+    return Call(caller, getattr(request.state, "request_id", ""), change)
+
+
 def reading(request: Request, caller: Caller) -> Call:
     """A call that looks at stores. The service asks for the scope again, as below."""
     require(caller, STORES_READ)
-    return Call(caller, request.state.request_id)
+    return _named(request, caller)
 
 
 def searching(request: Request, caller: Caller) -> Call:
     """A call that searches."""
     require(caller, SEARCH_READ)
-    return Call(caller, request.state.request_id)
+    return _named(request, caller)
 
 
 async def changing(
@@ -49,13 +53,13 @@ async def changing(
     require(caller, STORES_WRITE)
     method, path = request.method, request.url.path
     if idempotency_key is not None:
-        yield Call(caller, request.state.request_id, keyed(caller, method, path, idempotency_key))
+        yield _named(request, caller, keyed(caller, method, path, idempotency_key))
         return
     same = digest(caller, method, path, await request.body())
     change = deps.repeats.begin(same, repeated=x_stainless_retry_count not in (None, "", "0"))
     answered = False
     try:
-        yield Call(caller, request.state.request_id, change)
+        yield _named(request, caller, change)
         answered = True
     finally:
         deps.repeats.ended(same, change, answered=answered)
