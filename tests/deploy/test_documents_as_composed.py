@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,9 +16,14 @@ from urllib.parse import urlsplit
 import asyncpg
 import httpx
 import pytest
+from parts import kafka
+from parts.packages import CannotGet
 from parts.postgres import Postgres, find_postgres
-from parts.process import Process, free_port
+from parts.process import Process, answers, free_port
 from parts.report import skip_part
+
+from servicekit.bus import Bus, Event, open_bus
+from servicekit.errors import SixfoldError
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +77,80 @@ async def test_retrieval_gets_a_database_that_others_keep_out_of(
     for role, database in (("stranger", "retrieval"), ("retrieval", "postgres")):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await asyncpg.connect(f"postgresql://{role}@{at.hostname}:{at.port}/{database}")
+
+
+SECRET = "0123456789abcdef"
+_SHIM = """#!/bin/sh
+# Stands for the image's own script of this name, around the broker that the tests have.
+exec {java} -Xmx256m -XX:TieredStopAtLevel=1 -cp '{jars}/*' {tool} "$@"
+"""
+
+
+@pytest.fixture(scope="module")
+def kafka_as_composed(
+    root: Path, compose: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """The address of a Kafka that the compose file's own start script and settings started."""
+    try:
+        java, jars = kafka._java(), kafka._jars()
+    except CannotGet as error:
+        skip_part("kafka", str(error))
+    folder = tmp_path_factory.mktemp("kafka")
+    port, controller = free_port(), free_port()
+    service = compose["services"]["kafka"]
+    assert service["entrypoint"] == ["sh", "/etc/sixfold/kafka/start.sh"]
+    assert "./deploy/kafka:/etc/sixfold/kafka:ro" in service["volumes"]
+    shutil.copytree(root / "deploy/kafka", folder / "kafka")
+    settings = folder / "kafka/server.properties"
+    text = settings.read_text()
+    for there, here in {
+        "kafka:9092": f"127.0.0.1:{port}",
+        "SASL_PLAINTEXT://:9092": f"SASL_PLAINTEXT://127.0.0.1:{port}",
+        "127.0.0.1:9093": f"127.0.0.1:{controller}",
+        "/var/lib/kafka/data": str(folder / "data"),
+    }.items():
+        assert there in text
+        text = text.replace(there, here)
+    settings.write_text(text)
+    tools = {"kafka-storage.sh": "kafka.tools.StorageTool", "kafka-server-start.sh": "kafka.Kafka"}
+    for name, tool in tools.items():
+        (folder / name).write_text(_SHIM.format(java=java, jars=jars, tool=tool))
+        (folder / name).chmod(0o755)
+    (folder / "tmp").mkdir()
+    server = Process(
+        ["sh", folder / "kafka/start.sh"],
+        folder / "kafka.log",
+        lambda: answers(port),
+        {
+            "PATH": f"{folder}:{os.environ['PATH']}",
+            "TMPDIR": str(folder / "tmp"),
+            "KAFKA_PASSWORD": SECRET,
+            "KAFKA_CLUSTER_ID": service["environment"]["KAFKA_CLUSTER_ID"],
+        },
+        start_seconds=90,
+    )
+    server.start()
+    assert (folder / "tmp/server.properties").stat().st_mode & 0o077 == 0
+    yield f"127.0.0.1:{port}"
+    server.stop()
+
+
+async def test_kafka_takes_the_password_and_carries_events(kafka_as_composed: str) -> None:
+    def bus(password: str) -> Bus:
+        return open_bus(f"kafka://sixfold:{password}@{kafka_as_composed}?sasl=PLAIN", timeout=10)
+
+    event = Event("1", "test", "document.added", "file-1", datetime.now(UTC), "acme", "", b"data")
+    seen: asyncio.Queue[Event] = asyncio.Queue()
+    right, wrong = bus(SECRET), bus("wrong")
+    try:
+        await right.publish("sixfold.documents", [event], timeout=60)
+        right.subscribe(["sixfold.documents"], "retrieval-service", seen.put)
+        assert (await asyncio.wait_for(seen.get(), 60)).id == "1"
+        with pytest.raises(SixfoldError):
+            await wrong.publish("sixfold.documents", [event], timeout=3)
+    finally:
+        await right.close()
+        await wrong.close()
 
 
 @pytest.fixture
