@@ -1,4 +1,4 @@
-"""A real Apache Kafka broker in KRaft mode, or the one that KAFKA_BOOTSTRAP names (tests make topics there)."""
+"""A real Apache Kafka broker in KRaft mode, or the one of KAFKA_BOOTSTRAP (tests make topics there)."""
 
 from __future__ import annotations
 
@@ -75,7 +75,12 @@ class OwnKafka:
         settings.write_text(
             _SETTINGS.format(port=self.port, controller=free_port(), folder=self.folder), encoding="utf-8"
         )
-        run = [java, "-Xmx256m", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
+        run: list[str | Path] = [
+            java,
+            "-Xmx256m",
+            "-XX:TieredStopAtLevel=1",
+            "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+        ]
         run += ["-cp", f"{jars}/*"]
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         formatted = subprocess.run(

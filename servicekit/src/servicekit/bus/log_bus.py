@@ -88,6 +88,8 @@ class LogBus:
         await self._log.check()
 
     async def close(self) -> None:
+        if self._closed:
+            return
         self._closed = True
         consumers, self._consumers = self._consumers, []
         await asyncio.gather(*(consumer.close() for consumer in consumers))

@@ -42,13 +42,16 @@ class Producer:
         acknowledged: Future[None] = Future()
         sending = self._thread.submit(self._send, topic, entries, acknowledged)
         sending.add_done_callback(lambda sent: self._not_sent(sent, entries, acknowledged))
+        waiting = asyncio.wrap_future(acknowledged)
+        waiting.add_done_callback(_look_at)
         try:
             async with asyncio.timeout(timeout):
                 # Shielded: what is on its way stays so, and counts, whether its caller waits or not.
-                await asyncio.shield(asyncio.wrap_future(acknowledged))
+                await asyncio.shield(waiting)
         except TimeoutError:
-            sending.cancel()
             raise SixfoldError(Reason.SERVICE_UNAVAILABLE, "The event log did not answer in time.") from None
+        finally:
+            sending.cancel()  # what is not yet on its way need not go
 
     async def close(self) -> None:
         await asyncio.wrap_future(self._thread.submit(self._disconnect, self._options.timeout))
@@ -157,6 +160,12 @@ class _Waiting:
             last = self._left == 0
         if last:
             self._ended(self._error)
+
+
+def _look_at(ended: asyncio.Future[None]) -> None:
+    """So that nobody complains of a failure that came after its caller had left."""
+    if not ended.cancelled():
+        ended.exception()
 
 
 def _size(entries: Sequence[Entry]) -> int:
