@@ -11,6 +11,7 @@ from gateway.adapters.h2.peer import RETRIEVAL_SERVICE
 from gateway.adapters.jwks import Jwks, JwksLimits, file_fetch, https_fetch
 from gateway.adapters.keys_store import KeysStore
 from gateway.adapters.model_client import GrpcModelClient
+from gateway.adapters.responses_store import ResponsesStore
 from gateway.adapters.retrieval_client import GrpcRetrievalClient
 from gateway.adapters.spool.folders import Folders
 from gateway.adapters.spool.journal import SpoolJournal
@@ -22,6 +23,7 @@ from gateway.api.hot.completions import completions_endpoint
 from gateway.api.hot.deps import HotDeps, HotLimits
 from gateway.api.hot.embeddings import EmbeddingEndpoint
 from gateway.api.hot.models import ModelsEndpoint
+from gateway.api.hot.responses import ResponsesEndpoint
 from gateway.api.observe import Observer
 from gateway.api.rest.app import create_app
 from gateway.api.rest.deps import RestDeps
@@ -37,6 +39,7 @@ from gateway.identity.seal import Seal
 from gateway.identity.snapshot import KeySnapshot, SnapshotLimits
 from gateway.identity.tokens import TokenVerifier
 from gateway.limits.admission import Admission
+from gateway.responses.service import ResponseRules, Responses
 from gateway.retrieval.presence import Presence
 from gateway.routing.catalogue import Catalogue
 from gateway.routing.router import Router
@@ -94,7 +97,9 @@ async def _wire(settings: GatewaySettings, lifecycle: Lifecycle, closers: list[C
         observer.flush()
 
     closers.append(flush)
-    authenticator, keys = await _identity(settings, service_key, lifecycle, closers)
+    store = await Store.open(settings.store, migrations="gateway:migrations", pool_size=settings.store_pool)
+    closers.append(store.close)
+    authenticator, keys = await _identity(settings, service_key, store, lifecycle, closers)
 
     limiter = open_limiter(
         settings.limits, timeout=settings.limits_timeout_seconds, processes=settings.workers
@@ -127,6 +132,17 @@ async def _wire(settings: GatewaySettings, lifecycle: Lifecycle, closers: list[C
     grounder = Grounder(retrieval, live.current.grounding)
     live.on_change(lambda config: grounder.use(config.grounding))
 
+    responses = Responses(
+        ResponsesStore(store),
+        ResponseRules(
+            ttl=settings.responses_ttl_seconds,
+            max_bytes=settings.response_bytes,
+            max_turns=settings.response_turns,
+        ),
+        key=service_key,
+    )
+    closers.append(responses.close)
+
     hot = HotDeps(authenticator, admission, router, catalogue, cache, grounder, _hot_limits(settings))
     rest = create_app(
         RestDeps(
@@ -134,12 +150,13 @@ async def _wire(settings: GatewaySettings, lifecycle: Lifecycle, closers: list[C
             keys,
             admission,
             lifecycle,
+            responses=responses,
             notes=lambda: live.notes() | presence.notes() | spool.relay.notes(),
             metrics_token=_metrics_token(settings),
         )
     )
     app = RootApp(
-        _hot_routes(hot),
+        _hot_routes(hot, responses),
         rest,
         lifecycle,
         observer,
@@ -153,6 +170,7 @@ async def _wire(settings: GatewaySettings, lifecycle: Lifecycle, closers: list[C
     background.run("config", live.watch())
     background.run("retrieval", presence.run())
     background.run("spool", spool.relay.run())
+    background.run("responses", responses.sweep())
     background.run("gauges", watch_loop(router, live, app))
     return Gateway(app, lifecycle, closers)
 
@@ -210,10 +228,11 @@ def _hot_limits(settings: GatewaySettings) -> HotLimits:
     )
 
 
-def _hot_routes(deps: HotDeps) -> dict[str, tuple[str, Handler]]:
+def _hot_routes(deps: HotDeps, responses: Responses) -> dict[str, tuple[str, Handler]]:
     models = ModelsEndpoint(deps)
     return {
         "/v1/chat/completions": ("POST", chat_endpoint(deps)),
+        "/v1/responses": ("POST", ResponsesEndpoint(deps, responses)),
         "/v1/completions": ("POST", completions_endpoint(deps)),
         "/v1/embeddings": ("POST", EmbeddingEndpoint(deps)),
         "/v1/models": ("GET", models.list),
@@ -222,12 +241,14 @@ def _hot_routes(deps: HotDeps) -> dict[str, tuple[str, Handler]]:
 
 
 async def _identity(
-    settings: GatewaySettings, service_key: bytes, lifecycle: Lifecycle, closers: list[Closer]
+    settings: GatewaySettings,
+    service_key: bytes,
+    store: Store,
+    lifecycle: Lifecycle,
+    closers: list[Closer],
 ) -> tuple[Authenticator, KeysService]:
     """Tokens and API keys."""
     source = await _key_source(settings, lifecycle, closers)
-    store = await Store.open(settings.store, migrations="gateway:migrations", pool_size=settings.store_pool)
-    closers.append(store.close)
     records = KeysStore(store)
     snapshot = KeySnapshot(records, SnapshotLimits(refresh_seconds=settings.key_refresh_seconds))
     await snapshot.start()

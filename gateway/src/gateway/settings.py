@@ -108,6 +108,20 @@ class GatewaySettings(ServiceSettings):
         0.5, gt=0, le=60, description="Seconds between two looks for events to publish."
     )
 
+    # Responses that are kept.
+    responses_ttl_seconds: float = Field(
+        30 * 86400, ge=60, description="Seconds until a kept response is deleted."
+    )
+    response_bytes: int = Field(
+        4 * 1024 * 1024, ge=1024, description="Largest response that is kept, its input included."
+    )
+    response_turns: int = Field(
+        100,
+        ge=1,
+        le=1000,
+        description="Responses that may follow one another through `previous_response_id`.",
+    )
+
     # Background work.
     catalogue_seconds: float = Field(1.5, gt=0, le=60, description="Seconds between looks at the models.")
     cache_bytes: int = Field(

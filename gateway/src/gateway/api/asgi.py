@@ -19,6 +19,8 @@ from servicekit.logs import get_logger
 _log = get_logger("gateway.http")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
 _MODELS = "/v1/models/"
+_SHARED = frozenset({"/v1/responses"})
+"""Hot paths of one method, whose other methods FastAPI serves."""
 _OPS = frozenset({"/healthz", "/readyz", "/metrics"})
 
 Handler = Callable[[Exchange], Awaitable[None]]
@@ -88,6 +90,8 @@ class RootApp:
 
     async def _dispatch(self, exchange: Exchange, path: str) -> None:
         entry = self._hot.get(path)
+        if entry is not None and path in _SHARED and exchange.scope["method"] != entry[0]:
+            entry = None
         if entry is None and path.startswith(_MODELS):
             entry = self._model
         if entry is None:

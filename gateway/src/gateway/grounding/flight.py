@@ -67,7 +67,7 @@ class CitedFlight(AnswerFlight):
         return [piece for delta in deltas for piece in self._with_citations(delta)]
 
     def _with_citations(self, delta: Delta) -> list[Delta]:
-        if not delta.text and not delta.finish_reason:
+        if not delta.text and not delta.finish_reason and not delta.tool_calls:
             return [delta]
         index = delta.choice_index
         citer = self._citers.get(index)
@@ -75,9 +75,10 @@ class CitedFlight(AnswerFlight):
             citer = self._citers[index] = Citer(self._evidence, marks=self._marks)
             self._kept[index] = []
         text, citations = citer.feed(delta.text)
-        if delta.finish_reason:
+        if delta.finish_reason or delta.tool_calls:  # a call ends what was said before it
             rest, last = citer.end()
             text, citations = text + rest, [*citations, *last]
+        if delta.finish_reason:
             self.removed += citer.removed
         self.cited += citations
         if not self._at_once:
@@ -86,22 +87,19 @@ class CitedFlight(AnswerFlight):
         return self._pieces(delta, text, citations)
 
     def _pieces(self, delta: Delta, text: str, citations: list[Citation]) -> list[Delta]:
-        """The piece with what may be shown of it, and its citations in one behind it."""
-        ends = delta.finish_reason
-        first = Piece(
-            delta.choice_index,
-            text,
-            delta.reasoning,
-            delta.refusal,
-            delta.tool_calls,
-            delta.logprobs,
-            0 if citations else ends,
-            delta.extra_json,
-        )
+        """The piece with what may be shown of it, its citations behind that, and then what else it has."""
+        index, ends, calls = delta.choice_index, delta.finish_reason, delta.tool_calls
         if not citations:
-            return [first]
+            return [
+                Piece(
+                    index, text, delta.reasoning, delta.refusal, calls, delta.logprobs, ends, delta.extra_json
+                )
+            ]
         extra = orjson.dumps({"annotations": [annotation(citation) for citation in citations]})
-        return [first, Piece(delta.choice_index, finish_reason=ends, extra_json=extra)]
+        return [
+            Piece(index, text, delta.reasoning, delta.refusal, (), delta.logprobs, 0, delta.extra_json),
+            Piece(index, tool_calls=calls, finish_reason=ends, extra_json=extra),
+        ]
 
 
 class ToldFlight(AnswerFlight):

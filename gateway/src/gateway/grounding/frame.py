@@ -52,4 +52,4 @@ def place(messages: Sequence[Message], sources: Sequence[Source], *, marks: bool
 
 
 def _around(passages: str, *, marks: bool) -> str:
-    return f"{_HEAD}\n\n{passages}\n\n{_ASK_MARKS if marks else _ASK}\n\nQuestion: "
+    return f"{_HEAD}\n\n{passages}\n\n{_ASK_MARKS if marks else _ASK}\n\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from gateway.api.rest import file_batches, keys, ops, store_files, store_search, stores
+from gateway.api.rest import file_batches, keys, ops, responses, store_files, store_search, stores
 from gateway.api.rest.deps import RestDeps
 from gateway.api.rest.docs import docs_router
 from gateway.api.rest.errors import install_error_handlers
@@ -33,6 +33,7 @@ def create_app(deps: RestDeps) -> FastAPI:
     app.include_router(keys.router)
     for stores_routes in (stores, store_files, file_batches, store_search):
         app.include_router(stores_routes.router)
+    app.include_router(responses.router)
     app.include_router(ops.router)
     app.include_router(docs_router())
     install_error_handlers(app)

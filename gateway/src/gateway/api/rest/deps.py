@@ -13,6 +13,7 @@ from gateway.identity.authenticator import Authenticator
 from gateway.identity.keys_service import KeysService
 from gateway.identity.principal import Principal
 from gateway.limits.admission import Admission
+from gateway.responses.service import Responses
 from gateway.retrieval.repeats import Repeats
 from gateway.retrieval.service import StoresService
 from servicekit.lifecycle import Lifecycle
@@ -27,6 +28,7 @@ class RestDeps:
     admission: Admission
     lifecycle: Lifecycle
     stores: StoresService | None = None
+    responses: Responses | None = None
     repeats: Repeats = field(default_factory=Repeats)
     """Which changes were sent before."""
     version: str = "0.1.0"

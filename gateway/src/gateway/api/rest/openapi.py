@@ -33,7 +33,8 @@ def _build(app: FastAPI) -> dict[str, Any]:
         title=app.title, version=app.version, description=app.description, routes=app.routes
     )
     hot = hot_routes()
-    document["paths"] = {**hot["paths"], **document["paths"]}
+    for path, operations in hot["paths"].items():
+        document["paths"][path] = {**operations, **document["paths"].get(path, {})}
     components = document.setdefault("components", {})
     for kind, entries in hot["components"].items():
         components.setdefault(kind, {}).update(entries)
