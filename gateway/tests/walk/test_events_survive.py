@@ -1,0 +1,119 @@
+"""Events of real processes: killed with their events unpublished, with a bus that is away all the while."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sqlite3
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from parts.fake_engine import card
+from parts.process import free_port
+
+from servicekit.bus import Event, open_bus
+from servicekit.bus.topics import REQUESTS
+
+HI: Any = [{"role": "user", "content": "hi"}]
+REQUESTS_MADE = 40
+
+
+class Gateway:
+    """A gateway in a process of its own."""
+
+    def __init__(self, house: Any) -> None:
+        self._house = house
+        self.port = free_port()
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        env = {
+            "PATH": "/usr/bin:/bin",
+            "SIXFOLD_HOME": str(self._house.home),
+            "SIXFOLD_PORT": str(self.port),
+            "SIXFOLD_BUS_URL": f"sqlite:///{bus_file(self._house)}",
+        }
+        self._process = await asyncio.create_subprocess_exec(sys.executable, "-m", "gateway", env=env)
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}") as http:
+            async with asyncio.timeout(60):
+                while True:
+                    try:
+                        if (await http.get("/readyz")).status_code == 200:
+                            return
+                    except httpx.TransportError:
+                        pass
+                    await asyncio.sleep(0.05)
+
+    async def end(self, how: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(how)
+        await asyncio.wait_for(self._process.wait(), 60)
+
+
+def bus_file(house: Any) -> Path:
+    path: Path = (house.home / "bus.db").resolve()
+    return path
+
+
+async def hear(house: Any, wait_until: Callable[..., Awaitable[None]], wanted: set[str]) -> list[Event]:
+    """Every event that is on the bus by the time that all of `wanted` are."""
+    heard: list[Event] = []
+
+    async def take(event: Event) -> None:
+        heard.append(event)
+
+    bus = open_bus(f"sqlite:///{bus_file(house)}?poll_ms=20")
+    subscription = bus.subscribe([REQUESTS], f"test-{len(wanted)}", take)  # each from the beginning
+    await wait_until(lambda: wanted <= {event.subject for event in heard}, 60)
+    await subscription.close()
+    await bus.close()
+    return heard
+
+
+@pytest.fixture
+async def gateway(house: Any) -> Any:
+    await house.engine("local", card("tiny"))
+    house.write_config("")
+    gateway = Gateway(house)
+    house.port = gateway.port
+    await gateway.start()
+    yield gateway
+    await gateway.end(signal.SIGKILL)
+
+
+async def test_nothing_that_was_answered_is_lost_to_a_kill_while_the_bus_is_away(
+    house: Any, gateway: Gateway, wait_until: Callable[..., Awaitable[None]]
+) -> None:
+    # The first request makes the log; then somebody holds it, and nobody can write.
+    async with house.http() as http:
+
+        async def ask(name: str) -> None:
+            body = {"model": "tiny", "messages": HI}
+            answer = await http.post("/v1/chat/completions", json=body, headers={"x-request-id": name})
+            assert answer.status_code == 200
+
+        await ask("before")
+        await hear(house, wait_until, {"before"})
+        lock = sqlite3.connect(bus_file(house), isolation_level=None)
+        lock.execute("BEGIN EXCLUSIVE")
+        try:
+            names = [f"held-{number}" for number in range(REQUESTS_MADE)]
+            await asyncio.gather(*(ask(name) for name in names))
+            await gateway.end(signal.SIGKILL)
+            await gateway.start()
+            await ask("after")
+        finally:
+            lock.execute("ROLLBACK")
+            lock.close()
+        heard = await hear(house, wait_until, {*names, "after"})
+    assert {event.subject for event in heard} == {"before", *names, "after"}
+    ids = [event.id for event in heard]
+    for name in names:  # doubles may be, under the one id by which handlers know them
+        assert len({event.id for event in heard if event.subject == name}) == 1
+    assert len(set(ids)) == REQUESTS_MADE + 2
+    folders = house.home / "spool"
+    await wait_until(lambda: len([path for path in folders.iterdir() if path.is_dir()]) == 1, 30)
