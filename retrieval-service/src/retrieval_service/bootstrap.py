@@ -9,13 +9,13 @@ from pathlib import Path
 import grpc.aio
 
 from retrieval_service import metrics
+from retrieval_service.adapters.chroma import ChromaClient
 from retrieval_service.adapters.indexes import FolderIndexes
 from retrieval_service.adapters.locks import FolderLock
 from retrieval_service.adapters.model_client import GrpcEmbedder
 from retrieval_service.adapters.records import SqlRecords, SqlUpkeep
 from retrieval_service.adapters.records import base as records_base
 from retrieval_service.adapters.records.indexing import GROUP
-from retrieval_service.adapters.vectors import open_vectors
 from retrieval_service.api.events import DocumentEvents
 from retrieval_service.api.requests import Bounds
 from retrieval_service.api.service import RetrievalService
@@ -64,7 +64,7 @@ class Service:
         self._subscription: Subscription | None = None
         self._threads = ThreadPoolExecutor(settings.search_threads, thread_name_prefix="index")
         self._beside = ThreadPoolExecutor(settings.search_threads, thread_name_prefix="vectors")
-        self._vectors = open_vectors(settings.vectors)
+        self._vectors = ChromaClient(settings.vectors)
         self._relay = Relay(database, bus)
         bounds = records_base.Bounds(
             files_a_store=settings.max_store_files,
@@ -76,7 +76,7 @@ class Service:
         self._opened = OpenStores(
             self._records,
             upkeep,
-            FolderIndexes(settings.index_folder, self._vectors, lambda: self._beside),
+            FolderIndexes(settings.index_folder, self._vectors, self._beside),
             self._threads,
             max_open=settings.max_open_stores,
             idle_seconds=settings.store_idle_seconds,

@@ -4,37 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
 from concurrent.futures import Executor
 from pathlib import Path
-from typing import Protocol
 
+from retrieval_service.adapters.chroma import ChromaClient, open_vectors
 from retrieval_service.adapters.lexical import open_lexical, wipe_lexical
 from retrieval_service.search.index import StoreIndex
-from retrieval_service.search.ports import VectorArm
 from retrieval_service.stores.opened import Arms, weights_of
 from retrieval_service.stores.types import Store
 
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 
 
-class VectorPlace(Protocol):
-    """Where all stores' vectors are."""
-
-    def open(self, tenant: str, store_id: str) -> VectorArm:
-        """One store's, made if there are none."""
-        ...
-
-    def close(self) -> None:
-        """Lets go of all of them."""
-        ...
-
-
 class FolderIndexes:
     """`retrieval_service.stores.opened.Indexes`."""
 
-    def __init__(self, folder: Path, vectors: VectorPlace, beside: Callable[[], Executor]) -> None:
-        """`beside` gives the threads in which the vector arm of a search runs beside the other one."""
+    def __init__(self, folder: Path, vectors: ChromaClient, beside: Executor) -> None:
+        """`beside` has the threads in which the vector arm of a search runs beside the other one."""
         self._folder = folder
         self._vectors = vectors
         self._beside = beside
@@ -43,17 +29,15 @@ class FolderIndexes:
         """See the port."""
         lexical = open_lexical(self._place(store.tenant, store.id))
         try:
-            vectors = self._vectors.open(store.tenant, store.id)
+            vectors = open_vectors(self._vectors, store.id, tenant=store.tenant)
         except BaseException:
             lexical.close()
             raise
-        return Arms(
-            StoreIndex(lexical, vectors, weights_of(store), executor=self._beside()), lexical, vectors
-        )
+        return Arms(StoreIndex(lexical, vectors, weights_of(store), executor=self._beside), lexical, vectors)
 
     def drop(self, tenant: str, store_id: str) -> None:
         """See the port."""
-        self._vectors.open(tenant, store_id).drop()
+        open_vectors(self._vectors, store_id, tenant=tenant).drop()
         wipe_lexical(self._place(tenant, store_id))
 
     def _place(self, tenant: str, store_id: str) -> Path:

@@ -124,6 +124,8 @@ class OpenStores:
         self._idle_seconds = idle_seconds
         self._open: OrderedDict[Key, OpenStore] = OrderedDict()
         self._locks: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
+        self._damaged: set[Key] = set()
+        """Stores that turned out to be damaged while they were open."""
         self._closed = False
 
     def __len__(self) -> int:
@@ -211,9 +213,12 @@ class OpenStores:
         if self._closed:
             raise SixfoldError(Reason.DRAINING, "The service is about to stop; another one answers.")
         try:
+            if (store.tenant, store.id) in self._damaged:
+                raise IndexDamaged
             arms = await self._in_thread(self._indexes.open, store)
         except IndexDamaged:
             arms = await self._make_anew(store)
+            self._damaged.discard((store.tenant, store.id))
         live = await self._records.live(store.tenant, store.id)
         hidden = await self._upkeep.garbage(_GARBAGE, store_id=store.id)
         return OpenStore(store, arms, LiveTable(live, [row[2] for row in hidden]), self._executor)
@@ -247,6 +252,8 @@ class OpenStores:
         opened = self._open.pop((tenant, store_id), None)
         if opened is None:
             return
+        if opened.damaged:
+            self._damaged.add((tenant, store_id))
         try:
             await self._in_thread(opened.arms.index.close)
         except Exception as error:  # it is put aside anyway
