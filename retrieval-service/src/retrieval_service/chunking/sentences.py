@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from retrieval_service.chunking.tokens import estimate
+from retrieval_service.chunking.tokens import MOST_PER_CHARACTER, estimate
 
 # A sentence ends at a line break, after 。！？ with closing marks, or after .!? with closing marks and
 # a space, unless what follows goes on in lower case or the full stop belongs to a short form.
@@ -36,7 +36,10 @@ def sentences(text: str) -> Iterator[tuple[int, int]]:
 
 
 def pieces(text: str, start: int, end: int, limit: int) -> Iterator[tuple[int, int, int]]:
-    """A range cut into parts of at most `limit` tokens, between words if it can be: start, end, tokens."""
+    """A range cut into parts of at most `limit` tokens, between words if it can be: start, end, tokens.
+
+    A single character is a part even if it has more.
+    """
     tokens = estimate(text[start:end])
     if tokens <= limit:
         yield start, end, tokens
@@ -46,12 +49,12 @@ def pieces(text: str, start: int, end: int, limit: int) -> Iterator[tuple[int, i
     for word_start, word_end in _words(text, start, end, limit):
         count = estimate(text[word_start:word_end])
         if size and size + count > limit:
-            yield at, last, size
+            yield at, last, min(size, limit)
             at, size = word_start, 0
         size += count
         last = word_end
     if size:
-        yield at, last, size
+        yield at, last, min(size, limit)
 
 
 def _words(text: str, start: int, end: int, limit: int) -> Iterator[tuple[int, int]]:
@@ -60,8 +63,9 @@ def _words(text: str, start: int, end: int, limit: int) -> Iterator[tuple[int, i
         if estimate(text[word_start:word_end]) <= limit and not _UNSPACED.search(text, word_start, word_end):
             yield word_start, word_end
         else:
-            # No character has more than one token.
-            step = 1 if _UNSPACED.search(text, word_start, word_end) else limit
+            step = max(1, limit // MOST_PER_CHARACTER)
+            if _UNSPACED.search(text, word_start, word_end):
+                step = 1
             for at in range(word_start, word_end, step):
                 yield at, min(at + step, word_end)
 
