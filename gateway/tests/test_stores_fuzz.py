@@ -128,7 +128,7 @@ FILE = StoreFile(
 @pytest.fixture(scope="module")
 def client() -> Iterator[TestClient]:
     none: Any = None
-    service = StoresService(Contract(), Files(), deadline=1)  # type: ignore[arg-type]
+    service = StoresService(Contract(), Files(), deadline=1)
     app = create_app(RestDeps(none, none, none, none, stores=service))
     app.dependency_overrides[verified_caller] = lambda: Principal(
         "acme", "ada", "member", ROLES["member"], "jwt", None, None
@@ -167,7 +167,7 @@ def test_any_json(client: TestClient, path: str, data: st.DataObject) -> None:
     [
         b"", b"{", b"null", b"[]", b'"x"', b"\xff\xfe", b'{"query":' + b"[" * 100_000,
         b'{"filters":' + b'{"type":"and","filters":[' * 20_000, b'{"query":"x","query":"y","filters":NaN}',
-        b'{"query":"x","filters":{"type":"eq","key":"a","value":1e999}}', 
+        b'{"query":"x","filters":{"type":"eq","key":"a","value":1e999}}',
         b'{"metadata":{"a":' + b"9" * 5000 + b"}}",
     ],
 )  # fmt: skip

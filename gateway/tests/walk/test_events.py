@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -160,6 +161,36 @@ async def test_a_client_that_leaves_is_told_of_as_cancelled(
     assert (left.status, left.reason) == (200, "CANCELLED")
     assert left.completion_tokens > 0
     assert (gone.status, gone.reason) == (499, "CANCELLED")
+
+
+async def test_content_is_kept_where_the_tenant_says_so_and_nowhere_else(
+    heard: Heard, ready: Any, engine: FakeEngine, wait_until: Until
+) -> None:
+    ready.write_config("learning: {tenants: {acme: {keep_content: true}}}")
+    learning = ready.gateway.app._hot["/v1/completions"][1]._deps.router
+    await wait_until(lambda: learning.config.learning.keeps("acme"))
+    for tenant in ("acme", "umbrella"):
+        client = ready.openai(tenant=tenant)
+        for stream in (False, True):
+            answer = await client.chat.completions.create(
+                model="tiny",
+                messages=HI,
+                stream=stream,
+                temperature=0,  # the second is a kept answer
+                extra_headers={"x-request-id": f"{tenant}-{stream}"},
+            )
+            if stream:
+                async for _ in answer:
+                    pass
+    names = [f"{tenant}-{stream}" for tenant in ("acme", "umbrella") for stream in (False, True)]
+    await heard.wait_for(wait_until, *names)
+    for name in names[:2]:
+        content = json.loads(heard.told(name).content_json)
+        assert content["messages"] == HI
+        assert content["answer"][0]["text"] == " word0 word1 word2"
+    assert heard.told("acme-True").cache == "hit"
+    for name in names[2:]:
+        assert heard.told(name).content_json == b""
 
 
 async def test_nothing_waits_in_the_spool_of_a_gateway_that_ended(

@@ -132,6 +132,25 @@ class RouteConfig(_Strict):
         return self
 
 
+class TenantLearning(_Strict):
+    """What one tenant gives for learning."""
+
+    keep_content: bool
+
+
+class LearningConfig(_Strict):
+    """What may be learned from. Content can hold personal data, so it is kept only where somebody says so."""
+
+    keep_content: bool = False
+    """Whether events of completed requests carry messages and answers, for tenants that are not named."""
+    tenants: dict[str, TenantLearning] = Field(default_factory=dict)
+
+    def keeps(self, tenant: str) -> bool:
+        """Whether this tenant's messages and answers are kept."""
+        own = self.tenants.get(tenant)
+        return self.keep_content if own is None else own.keep_content
+
+
 class GatewayConfig(_Strict):
     """The whole file. An absent file is this with every default."""
 
@@ -141,6 +160,7 @@ class GatewayConfig(_Strict):
     routes: dict[str, RouteConfig] = Field(default_factory=dict, max_length=1000)
     limits: LimitsConfig = LimitsConfig()
     cache: CacheConfig = CacheConfig()
+    learning: LearningConfig = LearningConfig()
     grounding: GroundingConfig = GroundingConfig()
 
     @model_validator(mode="after")

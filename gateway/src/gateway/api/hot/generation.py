@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+import orjson
+
 from gateway import metrics
 from gateway.api.exchange import JSON, Disconnected, Exchange, Header
 from gateway.api.hot import grounding
@@ -32,6 +34,8 @@ from servicekit.errors import Reason, SixfoldError
 
 _UNSAID_TOKENS = 512
 """Tokens reserved for an answer whose length the caller left open."""
+_CONTENT = ("messages", "prompt", "input", "instructions", "tools", "response_format", "text")
+"""Fields of a request that say what was asked, of whichever endpoint."""
 _BYTES_A_TOKEN = 4
 """Of a request's body. Reserving is a guess on the high side for text; the real usage is settled."""
 
@@ -97,6 +101,7 @@ async def generate(
     ticket = await deps.admission.admit(principal, card.name, reserved)
     exchange.extra += ticket.headers
     run = Run(deps, shape, exchange, request, plan, end, identifier)
+    run.keeps_content = deps.router.config.learning.keeps(principal.tenant)
     try:
         with generation_span(shape.operation, request, exchange) as span:
             completion.traceparent = telemetry.traceparent() or ""
@@ -138,6 +143,8 @@ class Run:
         """Seconds from the request to the first piece."""
         self.finish: dict[int, str] = {}
         """Why each choice ended."""
+        self.keeps_content = False
+        """Whether the event of this request carries its messages and its answer."""
 
     @property
     def echo(self) -> str:
@@ -209,7 +216,7 @@ class Run:
         record = None
         stop_watching = self.exchange.watch(self._left)
         try:
-            gathered = Gathered() if key or not request.stream else None
+            gathered = Gathered() if key or not request.stream or self.keeps_content else None
             if request.stream:
                 await Stream(self, flight, gathered).run()
             else:
@@ -302,6 +309,8 @@ class Run:
         by = self.served_by(flight)
         if gathered is not None:
             gathered.usage, gathered.served_by = usage, by
+            if self.keeps_content:
+                self._keep_content(gathered.record())
         if flight.attempts:
             total = self.exchange.elapsed
             metrics.operation(self.shape.operation, by.model).done(
@@ -320,6 +329,11 @@ class Run:
             facts["attempts"] = flight.attempts
         self.note()
 
+    def _keep_content(self, record: dict[str, Any]) -> None:
+        if (completion := self.exchange.completion) is not None:
+            asked = {name: value for name, value in self.request.body.items() if name in _CONTENT}
+            completion.content = orjson.dumps({**asked, "answer": record["choices"]})
+
     def served_by(self, flight: AnswerFlight) -> ServedBy:
         """Who answers: as the service says, otherwise as its card says."""
         said = flight.call.served_by if flight.call is not None else None
@@ -334,6 +348,8 @@ class Run:
         self.usage = Usage()  # nothing was spent
         self.finish = {index: choice["finish"] or "stop" for index, choice in enumerate(record["choices"])}
         self.note()
+        if self.keeps_content:
+            self._keep_content(record)
         if (completion := self.exchange.completion) is not None:
             completion.model, completion.model_version, completion.engine = by
             completion.route = route_of(self.plan, None)
