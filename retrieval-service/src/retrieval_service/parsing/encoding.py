@@ -18,6 +18,8 @@ _MARKS = (
 )
 _SAMPLE = 64 << 10
 _FEW = 30
+_LONGEST = 4
+_GOOD_PER_BAD = 10
 _HIGH = re.compile(rb"[\x80-\xff]+")
 _ACCENTED = ("cp1252", "cp1250", "cp1254", "cp1257", "mac-roman")
 _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
@@ -33,6 +35,10 @@ _NAMES = """
 _TEXTUAL = frozenset(_NAMES.split())
 _NARROW = {name for name in _TEXTUAL if not name.startswith(("utf", "iso8859-1", "ascii"))} - {"hz"}
 """Codecs that make text of bytes. Python has others, which unpack and unescape; no document chooses those."""
+
+
+DAMAGED = "damaged utf-8"
+"""The encoding of text of which a few bytes could not be read."""
 
 
 def preload() -> None:
@@ -54,6 +60,9 @@ def decode(data: bytes, *, declared: str | None = None, markup: bool = False) ->
     text = _try(data, "utf-8")
     if text is not None and not _is_binary(text):
         return text, "utf-8"
+    text = _damaged(data)
+    if text is not None and not _is_binary(text):
+        return text, DAMAGED
     said = _known(declared) if declared is not None else None
     if said is not None:
         text = _try(data, said)
@@ -63,13 +72,23 @@ def decode(data: bytes, *, declared: str | None = None, markup: bool = False) ->
     return _strict(data, name), name
 
 
-def is_text(head: bytes) -> bool:
-    """Whether the beginning of a file could be text in some encoding."""
-    try:
-        decode(head[: len(head) // 4 * 4 - 4] if len(head) > 64 else head)
-    except DocumentError:
-        return False
-    return True
+def is_text(head: bytes, *, whole: bool) -> bool:
+    """Whether a file could be text in some encoding. Its head may end within a character."""
+    for trim in range(1 if whole else _LONGEST):
+        try:
+            decode(head[: len(head) - trim])
+        except DocumentError:
+            continue
+        return True
+    return False
+
+
+def _damaged(data: bytes) -> str | None:
+    """UTF-8 with an error here and there, None if it is anything else."""
+    text = data.decode("utf-8", "replace")
+    bad = text.count("\ufffd")
+    good = sum(text.count(sign) for sign in set(text) if ord(sign) > 127) - bad
+    return text if bad * _GOOD_PER_BAD <= good else None
 
 
 def _strict(data: bytes, name: str) -> str:
@@ -119,10 +138,11 @@ def _guess(data: bytes) -> str:
         if len(runs) < _FEW and _try(data, "cp1252") is not None:
             return "cp1252"
         isolation = list(_ACCENTED)
-    best = from_bytes(sample, cp_isolation=isolation).best()
-    if best is None:
-        raise _unknown()
-    return str(best.encoding)
+    for trim in range(1 if len(data) <= _SAMPLE else _LONGEST):
+        best = from_bytes(sample[: len(sample) - trim], cp_isolation=isolation).best()
+        if best is not None:
+            return str(best.encoding)
+    raise _unknown()
 
 
 def _is_binary(text: str) -> bool:

@@ -135,7 +135,9 @@ def _by_magic(file: BinaryIO, head: bytes) -> Kind | None:
     if head[257:262] == b"ustar":
         raise _unsupported("It is an archive: upload the files that are in it.")
     for magic, what in _OTHER_MAGIC:
-        if head.startswith(magic) and not (magic.isalnum() and len(magic) < 4 and encoding.is_text(head)):
+        if head.startswith(magic) and not (
+            magic.isalnum() and len(magic) < 4 and encoding.is_text(head, whole=len(head) < _HEAD)
+        ):
             advice = ": upload the files that are in it." if what == "an archive" else ", which is not read."
             raise _unsupported(f"It is {what}{advice}")
     return None
@@ -177,7 +179,7 @@ def _ole(file: BinaryIO) -> DocumentError:
 
 
 def _as_text(head: bytes, named: Kind | None) -> Kind:
-    if not encoding.is_text(head):
+    if not encoding.is_text(head, whole=len(head) < _HEAD):
         if named is None:
             raise _unsupported("Its format is not known.")
         if named in _BINARY:

@@ -75,7 +75,10 @@ def _read_email(file: BinaryIO, blocks: Blocks, depth: int) -> str:
 
 def _decoded(data: bytes, blocks: Blocks, *, markup: bool) -> str:
     text, name = encoding.decode(data, markup=markup)
-    if not markup and not name.startswith("utf"):
+    if name == encoding.DAMAGED:
+        blocks.note("A few of its bytes are no text and were left out.")
+        text = text.replace("\ufffd", "")
+    elif not markup and not name.startswith("utf"):
         blocks.note(f"Its encoding is not declared; it was read as {name}.")
     return text
 
