@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from alembic.operations import Operations
+from typing import Protocol
+
 from sqlalchemy import (
     BigInteger,
     Column,
+    Connection,
     Double,
     Index,
     Integer,
@@ -54,13 +56,20 @@ INBOX = Table(
 )
 
 
-def create_tables(op: Operations) -> None:
+class Op(Protocol):
+    """What is needed of Alembic's `op`."""
+
+    def get_bind(self) -> Connection:
+        """The migration's connection."""
+
+
+def create_tables(op: Op) -> None:
     """Call it in `upgrade()` with Alembic's `op`: creates `outbox`, `outbox_lease` and `inbox`."""
     connection = op.get_bind()
     METADATA.create_all(connection, checkfirst=False)
     connection.execute(insert(LEASE).values(id=1, owner="", expires_at=0.0))
 
 
-def drop_tables(op: Operations) -> None:
+def drop_tables(op: Op) -> None:
     """Call it in `downgrade()`."""
     METADATA.drop_all(op.get_bind(), checkfirst=False)
