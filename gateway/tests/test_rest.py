@@ -290,7 +290,13 @@ async def test_the_document_describes_every_route(client) -> None:
         f"{store}/files/{{file_id}}/content", f"{store}/file_batches", batch,
         f"{batch}/cancel", f"{batch}/files",
     }  # fmt: skip
-    assert set(document["paths"]) == hot | rest | stores
+    files = {
+        "/v1/files", "/v1/files/{file_id}", "/v1/files/{file_id}/content", "/v1/uploads",
+        "/v1/uploads/{upload_id}/parts", "/v1/uploads/{upload_id}/complete", "/v1/uploads/{upload_id}/cancel",
+    }  # fmt: skip
+    response = "/v1/responses/{response_id}"
+    responses = {"/v1/responses", response, f"{response}/cancel", f"{response}/input_items"}
+    assert set(document["paths"]) == hot | rest | stores | files | responses
     for path, operations in document["paths"].items():
         for operation in operations.values():
             assert operation["summary"]

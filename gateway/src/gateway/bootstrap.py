@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from gateway.adapters.documents import RetrievalDocuments
+from gateway.adapters.files_store import FilesStore
 from gateway.adapters.h2.channel import Channel
 from gateway.adapters.h2.peer import RETRIEVAL_SERVICE
 from gateway.adapters.jwks import Jwks, JwksLimits, file_fetch, https_fetch
@@ -17,20 +20,28 @@ from gateway.adapters.spool.folders import Folders
 from gateway.adapters.spool.journal import SpoolJournal
 from gateway.adapters.spool.relay import Relay, Spool
 from gateway.adapters.spool.writer import Writer
+from gateway.adapters.uploads_store import UploadsStore
 from gateway.api.asgi import Handler, RootApp
 from gateway.api.hot.chat import chat_endpoint
 from gateway.api.hot.completions import completions_endpoint
 from gateway.api.hot.deps import HotDeps, HotLimits
 from gateway.api.hot.embeddings import EmbeddingEndpoint
+from gateway.api.hot.files import FileDeps, FilesEndpoint
 from gateway.api.hot.models import ModelsEndpoint
 from gateway.api.hot.responses import ResponsesEndpoint
+from gateway.api.incoming import Pace
 from gateway.api.observe import Observer
+from gateway.api.raw import RawRoutes
 from gateway.api.rest.app import create_app
 from gateway.api.rest.deps import RestDeps
 from gateway.background import Background, watch_loop
 from gateway.caching.exact import ExactCache
 from gateway.config.file import DEFAULT_SERVICE, ConfigError, GatewayConfig
 from gateway.config.live import LiveConfig
+from gateway.files.service import FilesService
+from gateway.files.sweep import Sweep
+from gateway.files.types import FileRules
+from gateway.files.uploads import UploadsService
 from gateway.grounding.ground import Grounder
 from gateway.identity.authenticator import Authenticator
 from gateway.identity.keyring import KeySource, StaticKeys, VerifyKey
@@ -41,6 +52,7 @@ from gateway.identity.tokens import TokenVerifier
 from gateway.limits.admission import Admission
 from gateway.responses.service import ResponseRules, Responses
 from gateway.retrieval.presence import Presence
+from gateway.retrieval.service import StoresService
 from gateway.routing.catalogue import Catalogue
 from gateway.routing.router import Router
 from gateway.settings import GatewaySettings
@@ -51,6 +63,7 @@ from servicekit.errors import Reason, SixfoldError
 from servicekit.identity import ServiceIdentity, load_key
 from servicekit.lifecycle import Lifecycle
 from servicekit.limits import open_limiter
+from servicekit.objects import open_objects
 from servicekit.rpc import Tls
 from servicekit.store import Store
 
@@ -143,6 +156,19 @@ async def _wire(settings: GatewaySettings, lifecycle: Lifecycle, closers: list[C
     )
     closers.append(responses.close)
 
+    files = await _files(settings, store, retrieval, closers)
+    raw = FilesEndpoint(
+        FileDeps(
+            authenticator,
+            admission,
+            files.files,
+            files.uploads,
+            Pace(settings.body_seconds, settings.upload_bytes_per_second, settings.upload_seconds),
+            slow_reader=settings.slow_reader_seconds,
+            max_receiving=settings.max_receiving,
+        )
+    )
+
     hot = HotDeps(authenticator, admission, router, catalogue, cache, grounder, _hot_limits(settings))
     rest = create_app(
         RestDeps(
@@ -150,7 +176,10 @@ async def _wire(settings: GatewaySettings, lifecycle: Lifecycle, closers: list[C
             keys,
             admission,
             lifecycle,
+            stores=StoresService(retrieval, files.files, deadline=settings.retrieval_seconds),
             responses=responses,
+            files=files.files,
+            uploads=files.uploads,
             notes=lambda: live.notes() | presence.notes() | spool.relay.notes(),
             metrics_token=_metrics_token(settings),
         )
@@ -164,6 +193,7 @@ async def _wire(settings: GatewaySettings, lifecycle: Lifecycle, closers: list[C
         max_body=settings.max_body_bytes,
         body_seconds=settings.body_seconds,
         journal=SpoolJournal(spool.writer),
+        raw=RawRoutes(raw.routes()),
     )
     closers.append(background.close)
     background.run("catalogue", catalogue.run())
@@ -171,6 +201,7 @@ async def _wire(settings: GatewaySettings, lifecycle: Lifecycle, closers: list[C
     background.run("retrieval", presence.run())
     background.run("spool", spool.relay.run())
     background.run("responses", responses.sweep())
+    background.run("files", files.sweep.run())
     background.run("gauges", watch_loop(router, live, app))
     return Gateway(app, lifecycle, closers)
 
@@ -196,6 +227,38 @@ def _spool(settings: GatewaySettings, closers: list[Closer]) -> Spool:
     spool = Spool(folder, writer, Relay(folders, writer, bus, REQUESTS, period=settings.spool_relay_seconds))
     closers.append(spool.close)
     return spool
+
+
+class _Files(NamedTuple):
+    """What files stand on."""
+
+    files: FilesService
+    uploads: UploadsService
+    sweep: Sweep
+
+
+async def _files(
+    settings: GatewaySettings, store: Store, retrieval: GrpcRetrievalClient, closers: list[Closer]
+) -> _Files:
+    """Files: records in the gateway's store, bytes in the object store, which retrieval reads too."""
+    key = load_key(settings.objects_key_file) if settings.objects_key_file else None
+    try:
+        objects = open_objects(settings.objects, key=key, timeout=settings.objects_seconds)
+    except ValueError as error:
+        raise SystemExit(f"SIXFOLD_OBJECTS_URL: {error}.") from None
+    closers.append(objects.close)
+    records, parts = FilesStore(store), UploadsStore(store)
+    rules = FileRules(
+        max_file=settings.max_file_bytes,
+        max_part=settings.max_part_bytes,
+        max_total=settings.max_tenant_bytes,
+        max_files=settings.max_tenant_files,
+        pending=2 * settings.upload_seconds + 600,
+    )
+    documents = RetrievalDocuments(retrieval, deadline=settings.retrieval_seconds)
+    files = FilesService(records, objects, documents, rules)
+    sweep = Sweep(files, records, parts, objects, period=settings.files_sweep_seconds)
+    return _Files(files, UploadsService(parts, files, objects), sweep)
 
 
 def _live_config(settings: GatewaySettings) -> LiveConfig:

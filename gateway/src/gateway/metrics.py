@@ -123,6 +123,12 @@ GROUNDING_PASSAGES = Histogram(
     "Passages that stood in a prompt.",
     buckets=(1, 2, 3, 4, 6, 8, 12, 16, 24, 50),
 )
+FILES_RECEIVED = Counter(
+    "sixfold_gateway_files_received_total",
+    "Files and parts that were sent, by kind and outcome: stored, refused, failed or client_left.",
+    ("kind", "outcome"),
+)
+FILE_BYTES = Counter("sixfold_gateway_files_bytes_total", "Bytes of files and parts that were stored.")
 FILES_SWEPT = Counter(
     "sixfold_gateway_files_swept_total",
     "What the background sweep removed, by kind: expired, half_deleted, given_up or upload.",

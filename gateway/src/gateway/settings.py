@@ -108,6 +108,34 @@ class GatewaySettings(ServiceSettings):
         0.5, gt=0, le=60, description="Seconds between two looks for events to publish."
     )
 
+    # Files.
+    max_file_bytes: int = Field(512 * 1024 * 1024, ge=1, description="Largest file.")
+    max_part_bytes: int = Field(
+        64 * 1024 * 1024, ge=1024, description="Largest part of a file that is uploaded in parts."
+    )
+    max_tenant_bytes: int = Field(
+        100 * 1024 * 1024 * 1024, ge=0, description="Bytes that the files of one tenant may take together."
+    )
+    max_tenant_files: int = Field(100_000, ge=0, description="Files that one tenant may have.")
+    max_receiving: int = Field(
+        32,
+        ge=1,
+        le=1000,
+        description="Files a worker receives at once, each in about a megabyte; others get 503.",
+    )
+    upload_seconds: float = Field(
+        3600, ge=1, le=86400, description="Seconds that the body of one file may take to arrive."
+    )
+    upload_bytes_per_second: int = Field(
+        4096, ge=1, description="Slowest sender of a file, after its first `SIXFOLD_GATEWAY_BODY_SECONDS`."
+    )
+    files_sweep_seconds: float = Field(
+        60, gt=0, le=3600, description="Seconds between two looks for expired files and what crashes left."
+    )
+    objects_seconds: float = Field(
+        10, gt=0, le=600, description="Seconds that one exchange with an S3 server may take."
+    )
+
     # Responses that are kept.
     responses_ttl_seconds: float = Field(
         30 * 86400, ge=60, description="Seconds until a kept response is deleted."

@@ -11,6 +11,7 @@ from typing import Any
 from gateway import metrics
 from gateway.api.exchange import Disconnected, Exchange, Receive, Scope, Send
 from gateway.api.observe import Observer
+from gateway.api.raw import RawRoutes
 from gateway.events.completion import Journal
 from servicekit.errors import Reason, SixfoldError, internal
 from servicekit.lifecycle import Lifecycle
@@ -41,8 +42,10 @@ class RootApp:
         max_body: int,
         body_seconds: float,
         journal: Journal | None = None,
+        raw: RawRoutes | None = None,
     ) -> None:
         self._hot = hot
+        self._raw = raw or RawRoutes()
         self._model = hot[_MODELS]
         self._rest = rest
         self._lifecycle = lifecycle
@@ -97,7 +100,13 @@ class RootApp:
         if entry is None:
             if path not in _OPS:
                 self._refuse_if_busy()
-            await self._pass_on(exchange, path)
+            found = self._raw.find(exchange.scope["method"], path)
+            if found is not None:
+                route, names = found
+                exchange.label = route.path
+                await route.handler(exchange, **names)
+            else:
+                await self._pass_on(exchange, path)
             return
         method, handler = entry
         exchange.label = path if entry is not self._model else "/v1/models/{model}"

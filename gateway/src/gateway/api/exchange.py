@@ -46,6 +46,7 @@ class Exchange:
         "send",
         "sending_since",
         "status",
+        "unread",
     )  # fmt: skip
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
@@ -57,6 +58,8 @@ class Exchange:
         self.began = time.perf_counter()
         self.status = 0
         self.complete = False
+        self.unread = False
+        """Whether the client may still send its body while it is answered."""
         self.code = ""
         self.reason = ""
         """The reason of a failure, as events tell it."""
@@ -171,13 +174,13 @@ class Exchange:
             return
         body = error_body(error)
         headers = [JSON, *retry_headers(error), *getattr(error, "headers", ())]
-        if error.reason is not Reason.REQUEST_TOO_LARGE:
+        if error.reason is not Reason.REQUEST_TOO_LARGE and not self.unread:
             await self.respond(error.status.http, body, headers)
             return
         # Closing on a client that still sends would reset the connection and take the answer with it, so
         # the answer goes first and a bounded rest of the body is thrown away.
         headers += [(b"connection", b"close"), (b"content-length", b"%d" % len(body))]
-        await self.start(413, headers)
+        await self.start(error.status.http, headers)
         await self.write(body, more=True)
         await self._linger()
         await self.write(b"", more=False)

@@ -16,7 +16,7 @@ from gateway.identity.principal import Principal, require
 from gateway.identity.roles import FILES_WRITE
 from gateway.openai import fields
 from servicekit.errors import Reason, SixfoldError
-from servicekit.objects import Objects
+from servicekit.objects import Objects, Stored
 
 UPLOAD, PART = "upload_", "part_"
 
@@ -95,24 +95,25 @@ class UploadsService:
         self._check_open(upload)
         return upload
 
-    async def add_part(
-        self, upload: Upload, chunks: AsyncIterator[bytes], token: Callable[[str], str]
-    ) -> UploadPart:
-        """Stores a part. `token` names the request, from the digest of the content.
+    async def store_part(self, upload: Upload, chunks: AsyncIterator[bytes]) -> Stored:
+        """Puts the bytes of a part into the object store. Raises REQUEST_TOO_LARGE, and for an empty part.
 
-        Raises REQUEST_TOO_LARGE, INVALID_REQUEST for an empty part or too many of them, CONFLICT.
+        Parts with the same content are one object: it is the upload's, and goes with it.
         """
-        owned = Owned(upload.tenant, upload.id)
-        part_id = f"{PART}{secrets.token_hex(12)}"
         limit = min(self.rules.max_part, upload.bytes)
-        # Parts with the same content are one object: it belongs to the upload, which ends with all of them.
-        stored = await self._objects.put(namespace(owned), chunks, limit=limit)
+        stored = await self._objects.put(namespace(Owned(upload.tenant, upload.id)), chunks, limit=limit)
         if not stored.bytes:
             raise fields.invalid("data", "a part has at least one byte.")
+        return stored
+
+    async def add_part(self, upload: Upload, stored: Stored, token: str) -> UploadPart:
+        """A new part. `token` names the request: the same again gets the same part.
+
+        Raises INVALID_REQUEST for too many parts or bytes, CONFLICT when the upload ended meanwhile.
+        """
+        part_id = f"{PART}{secrets.token_hex(12)}"
         part = UploadPart(part_id, upload.id, stored.bytes, stored.key, self._clock())
-        return await self._records.add_part(
-            upload.tenant, part, token(stored.sha256), max_parts=self.rules.max_parts
-        )
+        return await self._records.add_part(upload.tenant, part, token, max_parts=self.rules.max_parts)
 
     async def complete(
         self, caller: Principal, upload_id: str, part_ids: Sequence[str], md5: str | None

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from gateway.api.rest import file_batches, keys, ops, responses, store_files, store_search, stores
+from gateway.api.rest import (
+    file_batches,
+    files,
+    keys,
+    ops,
+    responses,
+    store_files,
+    store_search,
+    stores,
+    uploads,
+)
 from gateway.api.rest.deps import RestDeps
 from gateway.api.rest.docs import docs_router
 from gateway.api.rest.errors import install_error_handlers
@@ -31,6 +41,8 @@ def create_app(deps: RestDeps) -> FastAPI:
     )
     app.state.deps = deps
     app.include_router(keys.router)
+    app.include_router(files.router)
+    app.include_router(uploads.router)
     for stores_routes in (stores, store_files, file_batches, store_search):
         app.include_router(stores_routes.router)
     app.include_router(responses.router)

@@ -9,6 +9,8 @@ from typing import Annotated
 from fastapi import Depends, Request, Response
 
 from gateway.api.authorization import authorization_of
+from gateway.files.service import FilesService
+from gateway.files.uploads import UploadsService
 from gateway.identity.authenticator import Authenticator
 from gateway.identity.keys_service import KeysService
 from gateway.identity.principal import Principal
@@ -29,6 +31,8 @@ class RestDeps:
     lifecycle: Lifecycle
     stores: StoresService | None = None
     responses: Responses | None = None
+    files: FilesService | None = None
+    uploads: UploadsService | None = None
     repeats: Repeats = field(default_factory=Repeats)
     """Which changes were sent before."""
     version: str = "0.1.0"

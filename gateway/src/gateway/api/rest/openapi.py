@@ -23,9 +23,14 @@ def install_openapi(app: FastAPI) -> None:
 
 def hot_routes() -> dict[str, Any]:
     """The description of the routes that are served as raw ASGI: `paths` and `components`."""
-    text = resources.files("gateway.api.rest").joinpath("hot_routes.yaml").read_text("utf-8")
-    document: dict[str, Any] = yaml.safe_load(text)
-    return document
+    merged: dict[str, Any] = {"paths": {}, "components": {}}
+    for name in ("hot_routes.yaml", "file_routes.yaml"):
+        text = resources.files("gateway.api.rest").joinpath(name).read_text("utf-8")
+        document: dict[str, Any] = yaml.safe_load(text)
+        merged["paths"] |= document["paths"]
+        for kind, entries in document.get("components", {}).items():
+            merged["components"].setdefault(kind, {}).update(entries)
+    return merged
 
 
 def _build(app: FastAPI) -> dict[str, Any]:
