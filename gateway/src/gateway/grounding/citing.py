@@ -17,7 +17,7 @@ from gateway.retrieval.types import Hit
 
 _MARK = re.compile(sentences.MARK)
 _DIGITS = re.compile(r"\d+")
-_UNFINISHED = re.compile(r"\s?(?:[\[【][\d\s,，、]{0,16})?$")
+_UNFINISHED = re.compile(r"[^\S\n]?(?:[\[【][\d\s,，、]{0,16})?$")
 _LOOK_BACK = 64
 """Characters before a new piece that may be part of a sentence's end."""
 _ALONE = 4

@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 import unicodedata
 
-MARK = r"\s?[\[【](\d{1,3}(?:\s*[,，、]\s*\d{1,3})*)[\]】]"
+MARK = r"[^\S\n]?[\[【](\d{1,3}(?:\s*[,，、]\s*\d{1,3})*)[\]】]"
 """A reference to a numbered passage, the space before it included."""
 
-# A sentence is over when what follows it is known, for a mark right behind it still belongs to it.
-_MARKS, _NOT_A_MARK = MARK.replace("(", "(?:", 1), r"(?![\[【]\d)"
+# A sentence is over when what follows it is known, for a mark right behind it still belongs to it. What may
+# follow is chosen so that an answer is cut in the same places, however it comes in pieces.
+_MARKS, _NO_MARK = MARK.replace("(", "(?:", 1), r"(?![\[【]\d)"
+_STOPS, _CLOSES = "。！？；", "”’」』）"
 _END = re.compile(
-    rf"[.!?…]+[\"'”’)]*(?:{_MARKS})*(?=\s+{_NOT_A_MARK}\S)"
-    rf"|[。！？；]+[”’」』）]*(?:{_MARKS})*(?=\s*{_NOT_A_MARK}\S)"
+    rf"[.!?…]+[\"'”’)]*(?:{_MARKS})*(?=\s+{_NO_MARK}\S)"
+    rf"|[{_STOPS}]+[{_CLOSES}]*(?:{_MARKS})*(?=\s*{_NO_MARK}[^\s{_STOPS}{_CLOSES}])"
     r"|\n"
 )
 _NUMBER = re.compile(r"\d+(?:[.,:/]\d+)*")
