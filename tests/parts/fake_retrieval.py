@@ -55,6 +55,8 @@ class FakeRetrieval(retrieval_service_pb2_grpc.RetrievalServiceServicer):
         self.error: SixfoldError | None = None
         """Raised by every call while it is set."""
         self.delay = 0.0
+        self.lose_answers = 0
+        """How many changes are made without telling anybody."""
         self.callers: list[Caller] = []
         self.metadata: list[dict[str, Any]] = []
         self.requests: list[Any] = []
@@ -110,6 +112,9 @@ class FakeRetrieval(retrieval_service_pb2_grpc.RetrievalServiceServicer):
             raise SixfoldError(Reason.INVALID_REQUEST, "A change has a request id.")
         if key not in self._answers:
             self._answers[key] = act()
+        if self.lose_answers:
+            self.lose_answers -= 1
+            raise SixfoldError(Reason.SERVICE_UNAVAILABLE, "The answer was lost.")
         return self._answers[key]
 
     def _shelf(self, tenant: str, store_id: str) -> Shelf:
