@@ -25,9 +25,10 @@ from retrieval_service.ingest.vectors import EmbedLimits, PassageVectors
 from retrieval_service.ingest.worker import Observer, Workers, WorkLimits
 from retrieval_service.parsing.limits import ParserLimits
 from retrieval_service.parsing.parser import Parser
+from retrieval_service.search.relevance import Relevance
 from retrieval_service.settings import RetrievalServiceSettings
 from retrieval_service.stores.caretaker import Caretaker, Rounds, Watcher
-from retrieval_service.stores.finder import Finder, Relevance
+from retrieval_service.stores.finder import Finder
 from retrieval_service.stores.opened import OpenStores
 from retrieval_service.stores.service import Stores
 from retrieval_service.stores.tuning import Tuner
@@ -126,7 +127,7 @@ class Service:
             Finder(
                 self._opened,
                 embedder,
-                relevance=Relevance(settings.relevant_score, settings.relevant_text_score),
+                relevance=Relevance(settings.relevant_text_score, settings.relevant_vector_score),
                 embed_seconds=settings.query_embed_seconds,
                 used=self._caretaker.used,
             ),

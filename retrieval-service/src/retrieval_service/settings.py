@@ -109,14 +109,18 @@ class RetrievalServiceSettings(ServiceSettings):
     store_idle_seconds: float = Field(
         300.0, gt=0, description="Seconds after which an unused store is closed."
     )
-    relevant_score: float = Field(
-        0.5,
+    relevant_text_score: float = Field(
+        0.22,
         ge=0,
         le=1,
-        description="Score of a hit that is good enough to answer from, in a store that was not tuned.",
+        description="Score that a hit of BM25 alone needs to be good enough to answer from.",
     )
-    relevant_text_score: float = Field(
-        0.3, ge=0, le=1, description="The same for BM25 alone, while the embedding model is away."
+    relevant_vector_score: float = Field(
+        0.69,
+        ge=0,
+        le=1,
+        description="The same for vectors alone. Hits of both need what lies between, by the arms' weights; "
+        "in a tuned store, what was found there.",
     )
     sweep_seconds: float = Field(5.0, gt=0, description="Between two looks for what an index may forget.")
     activity_seconds: float = Field(

@@ -255,6 +255,7 @@ class _View:
         clauses, idfs = [], []
         for forms in analysis.query_terms(text, self._languages)[:MAX_TERMS]:
             clause, idf = self._terms.get(forms) or _keep(self._terms, forms, self._clause(forms))
+            # A word that no passage has counts too: a query about something else attains little.
             idfs.append(idf)
             if clause is not None:
                 clauses.append((tantivy.Occur.Should, clause))
@@ -266,7 +267,7 @@ class _View:
         """What matches a word in any of its forms, and how telling it is."""
         having = {form: self._searcher.doc_freq("body", form) for form in forms}
         terms = [self._term("body", form) for form, some in having.items() if some]
-        idf = max(bm25.idf(self.passages, some) for some in having.values())
+        idf = max(bm25.idf(self.passages, some) for some in having.values() if some or not terms)
         if len(terms) < 2:
             return (terms[0] if terms else None), idf
         return tantivy.Query.disjunction_max_query(terms), idf

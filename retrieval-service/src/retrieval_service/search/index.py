@@ -14,7 +14,7 @@ from retrieval_service.search.fusion import Weights, fuse, worth_scoring
 from retrieval_service.search.language import query_language
 from retrieval_service.search.ports import Allowed, LexicalArm, Scored, VectorArm, Vectors
 
-DEPTH = 50
+DEPTH = 30
 """Passages that each arm brings to the fusion, at least."""
 
 
@@ -30,6 +30,8 @@ class Ranked:
     text_score: float
     vector_score: float
     passage: Passage
+    weight: float = 0.0
+    """The vectors' share of `score`; 0 where BM25 answered alone."""
 
     @property
     def attachment(self) -> str:
@@ -110,7 +112,7 @@ class StoreIndex:
             some = fused[start : start + limit]
             passages = self._lexical.passages([one.passage_id for one in some])
             found += [
-                Ranked(one.passage_id, one.score, one.text, one.vector, passages[one.passage_id])
+                Ranked(one.passage_id, one.score, one.text, one.vector, passages[one.passage_id], weight)
                 for one in some
                 if one.passage_id in passages
             ]

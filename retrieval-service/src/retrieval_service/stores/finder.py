@@ -14,6 +14,7 @@ from retrieval_service.documents.attributes import Filter
 from retrieval_service.documents.embedding import Embedder
 from retrieval_service.search.index import Ranked
 from retrieval_service.search.ports import Allowed
+from retrieval_service.search.relevance import Relevance
 from retrieval_service.stores.opened import OpenStore, OpenStores
 from retrieval_service.stores.types import Attachment, Store
 from servicekit.errors import SixfoldError
@@ -52,15 +53,6 @@ class Found:
     relevant: bool
     vectors_used: bool
     embedding_model: str
-
-
-@dataclass(frozen=True, slots=True)
-class Relevance:
-    """Scores from which the best hit is good enough to answer from, where a store has none of its own."""
-
-    fused: float
-    text: float
-    """For BM25 alone, while the embedding model is away."""
 
 
 class Finder:
@@ -148,8 +140,10 @@ class Finder:
         by_store = {part.store_id: part for part in parts}
         for hit in best:
             part = by_store[hit.attachment.store_id]
-            own = part.threshold if part.threshold is not None else self._relevance.fused
-            if hit.ranked.score >= (own if part.vectors_used else self._relevance.text):
+            bar = self._relevance.bar(hit.ranked.weight)
+            if part.threshold is not None and part.vectors_used:
+                bar = part.threshold
+            if hit.ranked.score >= bar:
                 return True
         return False
 

@@ -1,17 +1,12 @@
-"""A store's weights, found from queries that somebody judged.
-
-Every query is asked with every weight of a grid, and nDCG@10 over files says how good each is. The figure for
-the weights that are kept comes from queries that did not choose them: each fifth is judged with the weights
-that the other four fifths chose. A language with fewer than ten queries goes by the weight of all.
-"""
+"""Asks a store all judged queries with every weight, and keeps the weights that `search.tuning` chooses."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from retrieval_service.documents.embedding import Embedder
+from retrieval_service.search import tuning
 from retrieval_service.search.index import Ranked
 from retrieval_service.search.language import query_language
 from retrieval_service.stores.opened import OpenStore, OpenStores, no_store
@@ -19,11 +14,6 @@ from retrieval_service.stores.records import Attempt, Records
 from retrieval_service.stores.types import Store, StoreView
 from servicekit.errors import Reason, SixfoldError
 
-GRID = tuple(step / 20 for step in range(21))
-FOLDS = 5
-ENOUGH = 10
-"""Queries of a language that may have a weight of its own."""
-_DEPTH = 10
 _PASSAGES = 40
 """Passages that are looked at for ten files."""
 _SURE = 0.1
@@ -50,11 +40,9 @@ class Tuned:
 
 @dataclass(frozen=True, slots=True)
 class _Judged:
-    language: str
-    ndcg: Mapping[float, float]
-    """By weight."""
-    right: Mapping[float, float]
-    """Score of the best hit by weight, where that hit is right."""
+    judged: tuning.Judged
+    right: Sequence[float | None]
+    """Score of the best hit at each weight of the grid, where that hit is right."""
 
 
 class Tuner:
@@ -78,13 +66,12 @@ class Tuner:
             if not opened.store.embedding_version:
                 raise SixfoldError(Reason.INVALID_REQUEST, "Nothing is indexed in the store yet.")
             judged = await self._judge(tenant, opened, queries)
-            weights = _choose(judged)
-            measured = (_mean(judged, 0.0), _mean(judged, 1.0), _cross_validated(judged))
+            found = tuning.tune([each.judged for each in judged])
 
             def result(view: StoreView) -> Tuned:
-                return Tuned(view.store, *measured)
+                return Tuned(view.store, found.text, found.vector, found.fused)
 
-            changes = {"weights": weights, "threshold": _threshold(judged, weights)}
+            changes = {"weights": dict(found.weights), "threshold": _threshold(judged, found.weights)}
             keep = Attempt(attempt.request_id, attempt.fingerprint, lambda view: attempt.seal(result(view)))
             async with self._opened.lock(tenant, store_id):
                 view = await self._records.update_store(tenant, store_id, changes, keep)
@@ -107,12 +94,12 @@ class Tuner:
                 )
             for query, vector in zip(some, made.vectors, strict=True):
                 allowed = opened.table.allowed(None)
-                answers = {
-                    weight: await opened.call(
+                answers = [
+                    await opened.call(
                         opened.arms.index.search, query.query, vector, _PASSAGES, allowed, weight
                     )
-                    for weight in GRID
-                }
+                    for weight in tuning.GRID
+                ]
                 judged.append(_judged(query, answers, _files(opened)))
         return judged
 
@@ -126,64 +113,21 @@ def _files(opened: OpenStore) -> Callable[[Ranked], str]:
 
 
 def _judged(
-    query: JudgedQuery, answers: Mapping[float, Sequence[Ranked]], file_of: Callable[[Ranked], str]
+    query: JudgedQuery, answers: Sequence[Sequence[Ranked]], file_of: Callable[[Ranked], str]
 ) -> _Judged:
-    ndcg, right = {}, {}
-    for weight, ranked in answers.items():
+    ndcg: list[float] = []
+    right: list[float | None] = []
+    for ranked in answers:
         files = list(dict.fromkeys(filter(None, map(file_of, ranked))))
-        ndcg[weight] = _ndcg(files[:_DEPTH], query.file_ids)
-        if ranked and file_of(ranked[0]) in query.file_ids:
-            right[weight] = ranked[0].score
-    return _Judged(query_language(query.query), ndcg, right)
-
-
-def _ndcg(files: Sequence[str], relevant: frozenset[str]) -> float:
-    gain = sum(1 / math.log2(place + 2) for place, name in enumerate(files) if name in relevant)
-    ideal = sum(1 / math.log2(place + 2) for place in range(min(_DEPTH, len(relevant))))
-    return gain / ideal if ideal else 0.0
-
-
-def _choose(judged: Sequence[_Judged]) -> dict[str, float]:
-    """By language; "" for all that is not named."""
-    weights = {"": _best(judged)}
-    for language in sorted({each.language for each in judged} - {""}):
-        mine = [each for each in judged if each.language == language]
-        if len(mine) >= ENOUGH:
-            weights[language] = _best(mine)
-    return weights
-
-
-def _best(judged: Sequence[_Judged]) -> float:
-    """Of several equally good ones that in their middle: it is the least a matter of chance."""
-    means = {weight: _mean(judged, weight) for weight in GRID}
-    top = max(means.values())
-    good = [weight for weight in GRID if means[weight] >= top - 1e-9]
-    return good[len(good) // 2]
-
-
-def _cross_validated(judged: Sequence[_Judged]) -> float:
-    folds = min(FOLDS, len(judged))
-    scores: list[float] = []
-    for fold in range(folds):
-        weights = _choose([each for number, each in enumerate(judged) if number % folds != fold])
-        scores += [each.ndcg[_weight(weights, each)] for each in judged[fold::folds]]
-    return _average(scores)
+        ndcg.append(tuning.ndcg(files, query.file_ids))
+        hit = bool(ranked) and file_of(ranked[0]) in query.file_ids
+        right.append(ranked[0].score if hit else None)
+    return _Judged(tuning.Judged(query_language(query.query), ndcg), right)
 
 
 def _threshold(judged: Sequence[_Judged], weights: Mapping[str, float]) -> float | None:
     """Nine of ten right answers score at least this; None where none was right."""
-    scores = sorted(score for each in judged if (score := each.right.get(_weight(weights, each))) is not None)
+    scores = sorted(
+        score for each in judged if (score := each.right[tuning.step_of(weights, each.judged)]) is not None
+    )
     return scores[int(len(scores) * _SURE)] if scores else None
-
-
-def _weight(weights: Mapping[str, float], judged: _Judged) -> float:
-    return weights.get(judged.language, weights[""])
-
-
-def _mean(judged: Sequence[_Judged], weight: float) -> float:
-    return _average(each.ndcg[weight] for each in judged)
-
-
-def _average(values: Iterable[float]) -> float:
-    numbers = list(values)
-    return sum(numbers) / len(numbers) if numbers else 0.0

@@ -1,0 +1,27 @@
+"""Whether what was found is good enough to answer from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+TEXT = 0.22
+VECTOR = 0.69
+"""Chosen on XQuAD with half of its articles in the index: questions about these, and about the others. With
+the default weights, 3.4 % of the English questions that can be answered are refused and 4.1 % of the others
+are not; in Chinese, BM25 alone, 8.5 % and 6.7 %. SciFact's claims against English XQuAD, and the other way
+round: 2.3 % and 14 % of what cannot be answered are not refused. Where every document is about the same
+narrow field, scores hardly tell: of claims whose abstract was taken out of SciFact, 72 % still find one
+that looks like it.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Relevance:
+    """Scores of each arm alone from which its best hit is good enough."""
+
+    text: float = TEXT
+    vector: float = VECTOR
+
+    def bar(self, weight: float) -> float:
+        """The same for both arms together, the vectors having this weight."""
+        return (1 - weight) * self.text + weight * self.vector
