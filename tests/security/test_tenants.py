@@ -12,12 +12,21 @@ from parts.platform import Platform
 
 pytestmark = pytest.mark.real_model
 
+STORE = "/v1/vector_stores/{store_id}"
+BATCH = f"{STORE}/file_batches/{{batch_id}}"
 CALLS = {
     ("get", "/v1/models"), ("get", "/v1/models/{model}"),
     ("post", "/v1/chat/completions"), ("post", "/v1/completions"), ("post", "/v1/embeddings"),
     ("get", "/v1/keys"), ("post", "/v1/keys"), ("get", "/v1/keys/{key_id}"), ("delete", "/v1/keys/{key_id}"),
+    # in test_tenants_stores.py
+    ("get", "/v1/vector_stores"), ("post", "/v1/vector_stores"),
+    ("get", STORE), ("post", STORE), ("delete", STORE), ("post", f"{STORE}/search"),
+    ("get", f"{STORE}/files"), ("post", f"{STORE}/files"),
+    ("get", f"{STORE}/files/{{file_id}}"), ("post", f"{STORE}/files/{{file_id}}"),
+    ("delete", f"{STORE}/files/{{file_id}}"), ("get", f"{STORE}/files/{{file_id}}/content"),
+    ("post", f"{STORE}/file_batches"), ("get", BATCH), ("post", f"{BATCH}/cancel"), ("get", f"{BATCH}/files"),
 }  # fmt: skip
-"""What this file tests. A call that is not here is a call that nobody thought about."""
+"""What is tested here and in the files named. A call that is not here is a call that nobody thought about."""
 
 CACHED = {
     "/v1/chat/completions": {
