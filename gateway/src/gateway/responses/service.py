@@ -24,7 +24,7 @@ _TRIES = 5
 _PAUSE = 0.5
 _FRESH = 5.0
 """Seconds for which an id is so new that another worker may just be writing its record."""
-_FRESH_WAIT, _FRESH_LOOK = 1.0, 0.1
+_FRESH_LOOK = 0.1
 _SWEEP_SECONDS, _SWEEP_ROWS = 600.0, 500
 _FORGOTTEN = 4096
 
@@ -40,6 +40,8 @@ class ResponseRules:
     """Responses that follow one another."""
     max_pending: int = 64 * 1024 * 1024
     """Bytes that wait to be written."""
+    fresh_wait: float = 1.0
+    """Seconds for which a record is waited for that another worker may just be writing."""
 
 
 class Responses:
@@ -134,7 +136,7 @@ class Responses:
     async def find(self, tenant: str, response_id: str) -> Kept | None:
         """One response, or None. One that another worker has just given is waited for."""
         place = (tenant, response_id)
-        until = time.monotonic() + (_FRESH_WAIT if self._is_fresh(place) else 0.0)
+        until = time.monotonic() + (self._rules.fresh_wait if self._is_fresh(place) else 0.0)
         while True:
             if (pending := self._pending.get(place)) is not None:
                 return pending[0]
@@ -230,7 +232,7 @@ class Responses:
         """Waits for the tenant's records that are on their way."""
         tasks = [task for (owner, _), (_, task) in self._pending.items() if owner == tenant]
         if tasks:
-            await asyncio.wait(tasks, timeout=_FRESH_WAIT)
+            await asyncio.wait(tasks, timeout=self._rules.fresh_wait)
 
     def _is_fresh(self, place: tuple[str, str]) -> bool:
         """Whether the id says that it was made only now, and it was not deleted here."""
