@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.adapters.files_attempts import forget, made_before, remember
 from gateway.adapters.files_tables import files
-from gateway.adapters.files_usage import give_back, take
+from gateway.adapters.files_usage import give_back, hold, take
 from gateway.files.ports import Finished, Owned
 from gateway.files.types import Attempt, FileRecord
 from servicekit.errors import Reason, SixfoldError
@@ -27,6 +27,7 @@ class FilesStore:
         self, owned: Owned, size: int, *, max_total: int, max_files: int, now: float, created_by: str
     ) -> None:
         async with self._store.begin() as connection:
+            await hold(connection, owned.tenant)
             await take(connection, owned.tenant, size, files=1, max_total=max_total, max_files=max_files)
             await connection.execute(
                 insert(files).values(
@@ -44,24 +45,21 @@ class FilesStore:
         self, file: FileRecord, attempt: Attempt | None, *, max_total: int, now: float
     ) -> Finished:
         async with self._store.begin() as connection:
-            # Holding the usage row makes equal attempts of a tenant take turns.
-            reserved = await _reserved(connection, file)
-            more = file.bytes - reserved
-            if more > 0:
-                await take(connection, file.tenant, more, files=0, max_total=max_total, max_files=_ANY)
-            else:
-                await give_back(connection, file.tenant, -more, files=0)
+            await hold(connection, file.tenant)  # equal attempts take turns
             made = await made_before(connection, attempt, now) if attempt is not None else None
             if made is not None:
                 first = _one(await connection.execute(_seen(file.tenant, now).where(files.c.id == made)))
                 if first is not None:
                     await connection.execute(
-                        update(files)
-                        .where(_of(file))
-                        .values(state="deleting", changed_at=now, reserved=file.bytes)
+                        update(files).where(_of(file)).values(state="deleting", changed_at=now)
                     )
                     return Finished(first, repeated=True)
                 await forget(connection, made)
+            more = file.bytes - await _reserved(connection, file)
+            if more > 0:
+                await take(connection, file.tenant, more, files=0, max_total=max_total, max_files=_ANY)
+            else:
+                await give_back(connection, file.tenant, -more, files=0)
             await store_pending(connection, file)
             if attempt is not None:
                 await remember(connection, attempt, file.id)

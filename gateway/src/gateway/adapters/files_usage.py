@@ -1,5 +1,5 @@
 """What a tenant's files take, in one row: counted with them in one transaction, so that no two requests fit
-into room for one. Whoever changes it holds the row, and with it the tenant's turn."""
+into room for one. Who holds the row has the tenant's turn."""
 
 from __future__ import annotations
 
@@ -15,14 +15,19 @@ from servicekit.errors import Reason, SixfoldError
 _INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
-async def take(
-    connection: AsyncConnection, tenant: str, size: int, *, files: int, max_total: int, max_files: int
-) -> None:
-    """Sets room aside. Raises INVALID_REQUEST when there is none."""
+async def hold(connection: AsyncConnection, tenant: str) -> None:
+    """Waits for the tenant's turn, and has it until the transaction ends."""
     insert = _INSERT[connection.dialect.name]
     await connection.execute(
         insert(file_usage).values(tenant=tenant, bytes=0, files=0).on_conflict_do_nothing()
     )
+    await give_back(connection, tenant, 0, files=0)
+
+
+async def take(
+    connection: AsyncConnection, tenant: str, size: int, *, files: int, max_total: int, max_files: int
+) -> None:
+    """Sets room aside, in the tenant's turn. Raises INVALID_REQUEST when there is none."""
     changed = await connection.execute(
         update(file_usage)
         .where(

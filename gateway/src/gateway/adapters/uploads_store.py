@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.adapters.files_attempts import forget, made_before, remember
 from gateway.adapters.files_store import store_pending
 from gateway.adapters.files_tables import file_attempts, upload_parts, uploads
-from gateway.adapters.files_usage import give_back, take
+from gateway.adapters.files_usage import give_back, hold, take
 from gateway.files.ports import Begun, Owned
 from gateway.files.types import Attempt, FileRecord, Upload, UploadPart
 from servicekit.errors import Reason, SixfoldError
@@ -28,16 +28,16 @@ class UploadsStore:
         self, upload: Upload, attempt: Attempt, *, max_total: int, max_files: int, created_by: str
     ) -> Begun:
         async with self._store.begin() as connection:
-            await take(
-                connection, upload.tenant, upload.bytes, files=1, max_total=max_total, max_files=max_files
-            )
+            await hold(connection, upload.tenant)
             made = await made_before(connection, attempt, upload.created_at)
             first = None if made is None else await _upload(connection, upload.tenant, made)
             if first is not None:
-                await give_back(connection, upload.tenant, upload.bytes, files=1)
                 return Begun(first, repeated=True)
             if made is not None:
                 await forget(connection, made)
+            await take(
+                connection, upload.tenant, upload.bytes, files=1, max_total=max_total, max_files=max_files
+            )
             await connection.execute(insert(uploads).values(_row(upload, created_by)))
             await remember(connection, attempt, upload.id)
         return Begun(upload, repeated=False)
