@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from parts.chroma import ChromaServer, start_chroma
 from parts.kafka import GivenKafka, OwnKafka, find_kafka
 from parts.platform import Platform
 from parts.postgres import Postgres, find_postgres
@@ -74,6 +75,21 @@ def kafka_url(kafka_server: OwnKafka | GivenKafka) -> str:
     """Tests of one run share the broker: they name topics and groups of their own."""
     kafka_server.clean()
     return kafka_server.url
+
+
+@pytest.fixture(scope="session")
+def chroma_server() -> Iterator[ChromaServer]:
+    """A server that every test finds running; tests may stop, start, pause and resume it."""
+    server = start_chroma()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def chroma_url(chroma_server: ChromaServer) -> str:
+    chroma_server.resume()
+    chroma_server.start()
+    return chroma_server.url
 
 
 @pytest.fixture(scope="session")

@@ -231,6 +231,7 @@ class ChromaArm:
         """See the port."""
         with self._changing, self._client.asking() as client:
             with suppress(NotFoundError):
+                self._check_owner(client.get_collection(self._name, embedding_function=None))
                 client.delete_collection(self._name)
             self._collection = self._nearest = None
             self._too_large = False
@@ -257,15 +258,18 @@ class ChromaArm:
                 collection = client.get_collection(self._name, embedding_function=None)
             except NotFoundError:
                 return None
-            facts = collection.metadata or {}
-            if facts.get("tenant") != self._facts["tenant"] or facts.get("store") != self._facts["store"]:
-                raise SixfoldError(Reason.NOT_FOUND, "The vectors of this name are not this tenant's.")
-            dimensions = facts.get("dimensions")
+            self._check_owner(collection)
+            dimensions = collection.metadata.get("dimensions")
             if not isinstance(dimensions, int) or (self._dimensions or dimensions) != dimensions:
                 raise IndexDamaged
             self._dimensions = dimensions
             self._collection = collection
         return self._collection
+
+    def _check_owner(self, collection: Any) -> None:
+        facts = collection.metadata or {}
+        if facts.get("tenant") != self._facts["tenant"] or facts.get("store") != self._facts["store"]:
+            raise SixfoldError(Reason.NOT_FOUND, "The vectors of this name are not this tenant's.")
 
     def _make(self, client: Any, dimensions: int) -> Any:
         if (self._dimensions or dimensions) != dimensions:
