@@ -18,6 +18,11 @@ CALLS = {
     ("get", "/v1/models"), ("get", "/v1/models/{model}"),
     ("post", "/v1/chat/completions"), ("post", "/v1/completions"), ("post", "/v1/embeddings"),
     ("get", "/v1/keys"), ("post", "/v1/keys"), ("get", "/v1/keys/{key_id}"), ("delete", "/v1/keys/{key_id}"),
+    # in test_files.py
+    ("get", "/v1/files"), ("post", "/v1/files"), ("get", "/v1/files/{file_id}"),
+    ("delete", "/v1/files/{file_id}"), ("get", "/v1/files/{file_id}/content"), ("post", "/v1/uploads"),
+    ("post", "/v1/uploads/{upload_id}/parts"), ("post", "/v1/uploads/{upload_id}/complete"),
+    ("post", "/v1/uploads/{upload_id}/cancel"),
     # in test_tenants_stores.py
     ("get", "/v1/vector_stores"), ("post", "/v1/vector_stores"),
     ("get", STORE), ("post", STORE), ("delete", STORE), ("post", f"{STORE}/search"),
