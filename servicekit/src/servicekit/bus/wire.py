@@ -23,8 +23,9 @@ class Partition(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """What is appended to a topic; the key says to which partition."""
+    """What is appended to a topic; the key says to which partition, the id which entries are the same."""
 
+    id: str
     key: bytes
     headers: Headers
     value: bytes
@@ -63,7 +64,7 @@ def to_entry(event: Event, traceparent: str = "") -> Entry:
     }
     if trace := traceparent or event.traceparent:
         headers["traceparent"] = trace.encode()
-    return Entry(event.subject.encode(), tuple(headers.items()), event.data)
+    return Entry(event.id, event.subject.encode(), tuple(headers.items()), event.data)
 
 
 def to_event(record: Record) -> Event:
@@ -91,7 +92,8 @@ def to_dead_entry(record: Record, cause: Cause) -> Entry:
         "offset": record.offset,
     }
     headers |= {_DEAD + name: str(value).encode() for name, value in about.items()}
-    return Entry(record.key, tuple(headers.items()), record.value)
+    name = f"{cause.group} {record.partition.topic} {record.partition.number} {record.offset}"
+    return Entry(name, record.key, tuple(headers.items()), record.value)
 
 
 def to_dead_letter(record: Record) -> DeadLetter:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
@@ -19,6 +20,10 @@ _log = get_logger("servicekit.bus")
 def make(kind: Callable[..., T], **settings: Any) -> T:
     """A client of this kind. When the broker does not answer, its threads and sockets end with the error."""
     made: list[Any] = []
+    logger = logging.getLogger("kafka")
+    if logger.getEffectiveLevel() > logging.DEBUG:
+        # Dozens of lines a second while a broker is away, with its addresses; ours say it once.
+        logger.setLevel(logging.CRITICAL)
 
     def network(**config: Any) -> Any:
         made.append(KafkaNetClient(**config))

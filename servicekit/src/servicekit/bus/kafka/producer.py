@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
 from kafka import KafkaProducer
 from kafka.errors import MessageSizeTooLargeError
@@ -20,11 +21,26 @@ from servicekit.errors import Reason, SixfoldError
 
 _MAX_ENTRIES = 20_000
 _MAX_BYTES = 64 * 1024 * 1024
+_DELIVERY_SECONDS = 120.0
+"""How long the client goes on trying, whether a caller still waits or not."""
+_STUCK_SECONDS = _DELIVERY_SECONDS + 15
 _FAILURES_UNTIL_NEW = 3
 
 
+class _OnItsWay(NamedTuple):
+    """An entry that was given to the client, and is neither acknowledged nor given up."""
+
+    sent: Any
+    since: float
+    size: int
+
+
 class Producer:
-    """Sends from one thread, in the order of the calls. A client that keeps failing is replaced."""
+    """Sends from one thread, in the order of the calls.
+
+    An entry that is still on its way when its caller tries again is not sent twice: the caller waits for
+    the one that is there. A client that keeps failing, or holds an entry for too long, is replaced.
+    """
 
     def __init__(self, options: KafkaOptions, admin: Admin) -> None:
         self._options = options
@@ -33,20 +49,21 @@ class Producer:
         self._client: Any = None
         self._failures = 0
         self._lock = Lock()
-        self._entries = 0
+        self._on_its_way: dict[tuple[str, str], _OnItsWay] = {}
         self._bytes = 0
+        self._queued = 0
 
     async def append(self, topic: str, entries: Sequence[Entry], timeout: float) -> None:
         """Returns when the broker has acknowledged every entry; SERVICE_UNAVAILABLE otherwise."""
-        self._reserve(entries)
+        self._queue(entries)
         acknowledged: Future[None] = Future()
         sending = self._thread.submit(self._send, topic, entries, acknowledged)
-        sending.add_done_callback(lambda sent: self._not_sent(sent, entries, acknowledged))
+        sending.add_done_callback(lambda sent: self._unqueue(sent, entries, acknowledged))
         waiting = asyncio.wrap_future(acknowledged)
         waiting.add_done_callback(_look_at)
         try:
             async with asyncio.timeout(timeout):
-                # Shielded: what is on its way stays so, and counts, whether its caller waits or not.
+                # Shielded: what is on its way stays so, whether its caller waits or not.
                 await asyncio.shield(waiting)
         except TimeoutError:
             raise SixfoldError(Reason.SERVICE_UNAVAILABLE, "The event log did not answer in time.") from None
@@ -54,52 +71,60 @@ class Producer:
             sending.cancel()  # what is not yet on its way need not go
 
     async def close(self) -> None:
+        """Waits for what is on its way, within the timeout."""
         await asyncio.wrap_future(self._thread.submit(self._disconnect, self._options.timeout))
         self._thread.shutdown(wait=False)
 
-    def _reserve(self, entries: Sequence[Entry]) -> None:
+    def _queue(self, entries: Sequence[Entry]) -> None:
         with self._lock:
-            held = self._bytes + _size(entries)
-            if self._entries + len(entries) > _MAX_ENTRIES or held > _MAX_BYTES:
+            size = self._bytes + sum(map(_size, entries))
+            if len(self._on_its_way) + self._queued + len(entries) > _MAX_ENTRIES or size > _MAX_BYTES:
                 raise SixfoldError(Reason.SERVICE_UNAVAILABLE, "Too many events wait for the event log.")
-            self._entries += len(entries)
-            self._bytes = held
+            self._queued += len(entries)
 
-    def _free(self, entries: Sequence[Entry]) -> None:
+    def _unqueue(self, sent: Future[None], entries: Sequence[Entry], acknowledged: Future[None]) -> None:
         with self._lock:
-            self._entries -= len(entries)
-            self._bytes -= _size(entries)
-
-    def _not_sent(self, sent: Future[None], entries: Sequence[Entry], acknowledged: Future[None]) -> None:
+            self._queued -= len(entries)
         if sent.cancelled():
-            self._free(entries)
             acknowledged.cancel()
         elif (error := sent.exception()) is not None:
-            self._free(entries)
             acknowledged.set_exception(error)
 
     # In the thread, and in the client's own.
 
     def _send(self, topic: str, entries: Sequence[Entry], acknowledged: Future[None]) -> None:
         with translated():
-            if self._failures >= _FAILURES_UNTIL_NEW:
+            if self._failures >= _FAILURES_UNTIL_NEW or self._stuck():
                 self._disconnect(0)
             self._admin.ensure(topic)
             client = self._connected()
-            waiting = _Waiting(len(entries), lambda error: self._ended(entries, acknowledged, error))
+            waiting = _Waiting(len(entries), lambda error: self._ended(acknowledged, error))
             for entry in entries:
                 try:
-                    sent = client.send(topic, entry.value, key=entry.key, headers=list(entry.headers))
+                    sent = self._sent(client, topic, entry)
                 except Exception as error:
                     waiting.failed(error)
                 else:
                     sent.add_callback(waiting.done)
                     sent.add_errback(waiting.failed)
 
-    def _ended(
-        self, entries: Sequence[Entry], acknowledged: Future[None], error: BaseException | None
-    ) -> None:
-        self._free(entries)
+    def _sent(self, client: Any, topic: str, entry: Entry) -> Any:
+        name = (topic, entry.id)
+        with self._lock:
+            if (there := self._on_its_way.get(name)) is not None:
+                return there.sent
+        sent = client.send(topic, entry.value, key=entry.key, headers=list(entry.headers))
+        with self._lock:
+            self._on_its_way[name] = _OnItsWay(sent, time.monotonic(), _size(entry))
+            self._bytes += _size(entry)
+        sent.add_both(lambda _: self._arrived(name))
+        return sent
+
+    def _arrived(self, name: tuple[str, str]) -> None:
+        with self._lock:
+            self._bytes -= self._on_its_way.pop(name).size
+
+    def _ended(self, acknowledged: Future[None], error: BaseException | None) -> None:
         if error is None:
             self._failures = 0
             acknowledged.set_result(None)
@@ -110,6 +135,11 @@ class Producer:
         except BaseException as known:
             self._failures += not isinstance(error, MessageSizeTooLargeError)
             acknowledged.set_exception(known)
+
+    def _stuck(self) -> bool:
+        with self._lock:
+            first = next(iter(self._on_its_way.values()), None)
+        return first is not None and time.monotonic() - first.since > _STUCK_SECONDS
 
     def _connected(self) -> Any:
         if self._client is None:
@@ -125,7 +155,7 @@ class Producer:
                 allow_auto_create_topics=False,
                 linger_ms=2,
                 batch_size=128 * 1024,
-                delivery_timeout_ms=max(2000, milliseconds),
+                delivery_timeout_ms=round(1000 * _DELIVERY_SECONDS),
                 max_block_ms=max(1000, milliseconds // 2),
             )
             self._failures = 0
@@ -133,15 +163,22 @@ class Producer:
 
     def _disconnect(self, seconds: float) -> None:
         client, self._client = self._client, None
-        if client is not None:
-            with suppress(Exception):
-                client.close(timeout=seconds)
+        if client is None:
+            return
+        with suppress(Exception):
+            client.flush(timeout=seconds)
+        with suppress(Exception):
+            # Closing by itself gives up while entries are left, and leaves the client alive. This fails
+            # them first, so that their callers know.
+            client._sender.force_close()
+            client._sender.join(5)
+            client.close(timeout=1)
 
 
 class _Waiting:
     """Calls back once all of some entries have ended; with the first error, if there was one."""
 
-    def __init__(self, count: int, ended: Any) -> None:
+    def __init__(self, count: int, ended: Callable[[BaseException | None], None]) -> None:
         self._left = count
         self._error: BaseException | None = None
         self._ended = ended
@@ -168,5 +205,5 @@ def _look_at(ended: asyncio.Future[None]) -> None:
         ended.exception()
 
 
-def _size(entries: Sequence[Entry]) -> int:
-    return sum(len(entry.value) + 500 for entry in entries)
+def _size(entry: Entry) -> int:
+    return len(entry.value) + 500
