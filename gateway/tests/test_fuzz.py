@@ -14,6 +14,9 @@ from gateway.adapters.model_client import _generate_request
 from gateway.caching.exact import key_of
 from gateway.openai import chat, completion, embedding
 from gateway.openai.request import Generation
+from gateway.openai.responses.output import ResponseBuilder
+from gateway.openai.responses.request import KNOWN as RESPONSE_FIELDS
+from gateway.openai.responses.request import ResponseRequest, parse_response
 from gateway.routing.ports import Card
 from servicekit.errors import SixfoldError
 
@@ -29,9 +32,10 @@ _SCALARS = (
 _INNER = [
     *("role", "content", "tool_calls", "tool_call_id", "type", "text", "image_url", "url", "detail", "id"),
     *("function", "name", "arguments", "parameters", "schema", "include_usage", "parallel_tool_calls"),
+    *("file_search", "vector_store_ids", "input_text", "message", "format", "call_id", "output"),
 ]
 _NAMES = st.text(max_size=6) | st.sampled_from(
-    sorted({*chat.KNOWN, *completion.KNOWN, *embedding.KNOWN, *_INNER})
+    sorted({*chat.KNOWN, *completion.KNOWN, *embedding.KNOWN, *RESPONSE_FIELDS, *_INNER})
 )
 _VALUES: st.SearchStrategy[Any] = st.recursive(
     _SCALARS,
@@ -50,7 +54,10 @@ _BODIES = st.fixed_dictionaries(
 ).flatmap(lambda fixed: st.dictionaries(_NAMES, _VALUES, max_size=4).map(lambda more: more | fixed))
 
 
-@pytest.mark.parametrize("parse", [chat.parse_chat, completion.parse_completion, embedding.parse_embedding])
+_PARSERS = [chat.parse_chat, completion.parse_completion, embedding.parse_embedding, parse_response]
+
+
+@pytest.mark.parametrize("parse", _PARSERS)
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(body=_BODIES | _VALUES, ascii_only=st.booleans())
 def test_any_json(parse: Callable[[bytes], Any], body: Any, ascii_only: bool) -> None:
@@ -60,6 +67,10 @@ def test_any_json(parse: Callable[[bytes], Any], body: Any, ascii_only: bool) ->
     except SixfoldError as error:
         assert 400 <= error.status.http < 500
         return
+    if isinstance(request, ResponseRequest):
+        request.follow([])
+        json.dumps(ResponseBuilder(request, "resp_1", 1, "m").response)
+        request = request.generation
     if request.extra:
         assert isinstance(json.loads(request.extra), dict)
     key_of("tenant", _CARD, "chat", request.body, request.extra)
@@ -67,7 +78,7 @@ def test_any_json(parse: Callable[[bytes], Any], body: Any, ascii_only: bool) ->
         _generate_request(request, "m", "id").SerializeToString()
 
 
-@pytest.mark.parametrize("parse", [chat.parse_chat, completion.parse_completion, embedding.parse_embedding])
+@pytest.mark.parametrize("parse", _PARSERS)
 @settings(max_examples=300, deadline=None)
 @given(
     raw=st.binary(max_size=60)
