@@ -199,9 +199,9 @@ def store() -> Store:
 @pytest.fixture
 def bring(store: Store) -> Callable[..., Report]:
     def run(
-        *paths: Path, labels: dict[str, Any] | None = None, prune: bool = False, patience: float = 60
+        *paths: Path, labels: dict[str, Any] | None = None, patience: float = 60, **options: bool
     ) -> Report:
-        plan = make_plan(find(list(paths), max_bytes=MB), store.entries(), labels or {}, prune)
+        plan = make_plan(find(list(paths), max_bytes=MB), store.entries(), labels or {}, **options)
         return ingest.carry_out(cast(Api, store), "vs_1", plan, Silent(), patience)
 
     return run
@@ -256,6 +256,9 @@ def test_a_broken_file_is_not_sent_again_until_it_changes(
             entry["last_error"]["code"] = "server_error"
     bring(folder)
     assert store.uploads == 3, "what failed through no fault of its own is tried again"
+    assert [each.path for each in bring(folder, retry=True).failed] == ["docs/bad.md"]
+    assert store.uploads == 4
+    assert len(store.contents) == 2, "those that failed before are not kept"
 
 
 def test_one_that_cannot_be_uploaded_keeps_no_other(
@@ -333,7 +336,7 @@ def test_what_an_interrupted_run_uploaded_for_nothing_is_deleted(
 def test_a_long_path_is_still_one_of_its_own(tmp_path: Path, store: Store) -> None:
     deep = "/".join(["d" * 120] * 5)
     documents = [Document(write(tmp_path, a_md="x") / "a.md", f"{deep}/{n}.md", 1) for n in range(2)]
-    plan: Plan = make_plan(documents, [], {}, False)
+    plan: Plan = make_plan(documents, [], {})
     paths = {str(task.attributes["path"]) for task in plan.tasks}
     assert len(paths) == 2
     assert max(map(len, paths)) <= 512

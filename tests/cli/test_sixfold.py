@@ -43,7 +43,11 @@ def test_status_tells_what_is_there(platform: Platform) -> None:
     found = platform.status()
     assert found["running"]
     assert found["ready"]
-    assert [service["name"] for service in found["services"]] == ["model-service", "gateway"]
+    assert [service["name"] for service in found["services"]] == [
+        "model-service",
+        "retrieval-service",
+        "gateway",
+    ]
     for service in found["services"]:
         process = psutil.Process(service["pid"])
         assert process.is_running()
@@ -152,6 +156,7 @@ def test_ctrl_c_drains_the_foreground(own: Platform) -> None:
         process.send_signal(signal.SIGINT)
         shown += process.stdout.read()
         assert process.wait() == 0, shown
-    assert shown.index("gateway has ended") < shown.index("model-service has ended")
+    ends = [shown.index(f"{name} has ended") for name in ("gateway", "retrieval-service", "model-service")]
+    assert ends == sorted(ends)
     assert "killed" not in shown
     assert processes_of(own.home) == []

@@ -13,6 +13,8 @@ from sixfold_cli.errors import CliError, Exit
 from sixfold_cli.options import print_json
 
 _MAX_QUESTION = 1024 * 1024
+_FROM_DOCUMENTS = 400
+"""Tokens of an answer over documents unless somebody says otherwise: a small model may never end."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Question:
             "stream_options": {"include_usage": True},
         }
         chosen = {
-            "max_completion_tokens": self.max_tokens,
+            "max_completion_tokens": self.max_tokens or (_FROM_DOCUMENTS if self.stores else None),
             "temperature": self.temperature,
             "seed": self.seed,
             "vector_store_ids": list(self.stores) or None,

@@ -76,7 +76,7 @@ def update(api: Api, documents: Sequence[Document], mark: Path) -> Report | None
     if store is None and named:
         return None
     store = store or stores.make(api, NAME, metadata=_OURS)
-    plan = make_plan(documents, stores.files_of(api, store["id"]), {}, prune=False)
+    plan = make_plan(documents, stores.files_of(api, store["id"]), {}, retry=True)
     known = {document.path for document in documents}
     for entry in stores.files_of(api, store["id"]):
         path = str((entry.get("attributes") or {}).get("path", ""))

@@ -28,6 +28,9 @@ def ingest(
     prune: Annotated[
         bool, typer.Option("--prune", help="Delete from the store what is gone from the folders.")
     ] = False,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Send again what could not be read the last time.")
+    ] = False,
     name: Annotated[
         str | None, typer.Option("--as", help="Another name for the folder.", metavar="NAME")
     ] = None,
@@ -69,7 +72,8 @@ def ingest(
         if there is None and not any(isinstance(each, Document) for each in found):
             raise CliError("there is no document to bring in.", _why(found), reason="NOTHING_TO_INGEST")
         target = there or stores.make(api, store)
-        plan = make_plan(found, stores.files_of(api, target["id"]) if there else [], labels, prune)
+        entries = stores.files_of(api, target["id"]) if there else []
+        plan = make_plan(found, entries, labels, prune=prune, retry=retry)
         with showing(len(plan.tasks), silent=json) as progress:
             report = work.carry_out(api, target["id"], plan, progress, timeout)
     skipped = [each for each in found if isinstance(each, Skipped)]

@@ -15,7 +15,9 @@ def ask(
     question: Annotated[str, typer.Argument(help="The question; - reads it from standard input.")],
     model: Annotated[str, typer.Option("-m", "--model", help="Model or alias.")] = "default",
     system: Annotated[str | None, typer.Option("-s", "--system", help="What the model should be.")] = None,
-    max_tokens: Annotated[int | None, typer.Option(help="Longest answer, in tokens.", min=1)] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(help="Longest answer, in tokens; 400 with --store.", min=1)
+    ] = None,
     temperature: Annotated[
         float | None, typer.Option(help="0 is always the same answer.", min=0, max=2)
     ] = None,

@@ -164,11 +164,13 @@ class _Run:
             task = self._tasks.pop(str(entry["id"]), None)
             if task is None:
                 continue
-            if entry["status"] != "completed":
+            outdated = task.useless
+            if entry["status"] == "completed":
+                (self.report.changed if task.older else self.report.added).append(task.document.path)
+                outdated += task.older
+            else:
                 self.report.failed.append(_failure(task.document.path, entry))
-                continue
-            (self.report.changed if task.older else self.report.added).append(task.document.path)
-            for identity in task.older:
+            for identity in outdated:
                 self.delete(identity)
 
     def delete(self, identity: str) -> None:

@@ -23,11 +23,14 @@ Entry = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Task:
-    """A document to upload, and the ids of its older versions, to be deleted once this one is indexed."""
+    """A document to upload."""
 
     document: Document
     attributes: Mapping[str, Value]
     older: tuple[str, ...] = ()
+    """Ids of its older versions, to be deleted once this one is indexed."""
+    useless: tuple[str, ...] = ()
+    """Ids of those that could not be indexed themselves, to be deleted in any case."""
 
 
 @dataclass
@@ -48,9 +51,14 @@ class Plan:
 
 
 def make_plan(
-    found: Sequence[Seen], entries: Sequence[Entry], labels: Mapping[str, Value], prune: bool
+    found: Sequence[Seen],
+    entries: Sequence[Entry],
+    labels: Mapping[str, Value],
+    *,
+    prune: bool = False,
+    retry: bool = False,
 ) -> Plan:
-    """`labels` are the attributes that somebody asked for."""
+    """`labels` are the attributes that somebody asked for. `retry`: what could not be read is sent again."""
     plan = Plan()
     known: dict[str, list[Entry]] = defaultdict(list)
     for entry in entries:
@@ -58,22 +66,24 @@ def make_plan(
             known[str(path)].append(entry)
     for document in found:
         if isinstance(document, Document):
-            _place(plan, document, known, labels)
+            _place(plan, document, known, labels, retry)
     if prune:
         _prune(plan, found, known)
     return plan
 
 
 def _place(
-    plan: Plan, document: Document, known: Mapping[str, list[Entry]], labels: Mapping[str, Value]
+    plan: Plan, document: Document, known: Mapping[str, list[Entry]], labels: Mapping[str, Value], retry: bool
 ) -> None:
     wanted = {**labels, "path": _short(document.path), "sha256": digest(document)}
     there = known.get(str(wanted["path"]), [])
     same = [each for each in there if each["attributes"].get("sha256") == wanted["sha256"]]
-    kept = next((each for each in same if _worth_keeping(each)), None)
+    kept = next((each for each in same if _worth_keeping(each, retry)), None)
     others = tuple(str(each["id"]) for each in there if each is not kept)
     if kept is None:
-        plan.tasks.append(Task(document, wanted, others))
+        useless = tuple(str(each["id"]) for each in there if each["status"] in ("failed", "cancelled"))
+        older = tuple(identity for identity in others if identity not in useless)
+        plan.tasks.append(Task(document, wanted, older, useless))
         return
     identity = str(kept["id"])
     if kept["status"] == "failed":
@@ -87,12 +97,11 @@ def _place(
         plan.relabel[identity] = wanted
 
 
-def _worth_keeping(entry: Entry) -> bool:
+def _worth_keeping(entry: Entry, retry: bool) -> bool:
     """Whether the same content again would fare the same: it is in, on its way in, or cannot be read."""
     error = entry.get("last_error") or {}
-    return entry["status"] in ("completed", "in_progress") or (
-        entry["status"] == "failed" and error.get("code") in ("unsupported_file", "invalid_file")
-    )
+    unreadable = entry["status"] == "failed" and error.get("code") in ("unsupported_file", "invalid_file")
+    return entry["status"] in ("completed", "in_progress") or (unreadable and not retry)
 
 
 def _prune(plan: Plan, found: Sequence[Seen], known: Mapping[str, list[Entry]]) -> None:
