@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,11 @@ def _prepare_sqlite(engine: AsyncEngine, patience: float) -> None:
 
 
 def create_sqlite_file(path: Path) -> None:
-    """Make the file with mode 0600 before SQLite does with whatever the umask allows."""
+    """Make the file with mode 0600 before SQLite does with whatever the umask allows.
+
+    One that is there is not opened: closing it again would drop the locks that this process's connections
+    hold on it, and another process would take itself for the last and remove the log from under them.
+    """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
