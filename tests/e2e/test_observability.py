@@ -62,6 +62,38 @@ def test_one_trace_from_rest_to_the_engine(traced: Platform) -> None:
     assert "Zwingli" not in json.dumps(spans(traced.home.parent))
 
 
+def test_one_trace_from_attaching_a_file_through_its_event_to_the_index(traced: Platform) -> None:
+    client = traced.client(timeout=60)
+    file = client.files.create(file=("a.md", b"# Rules\n\nNo running.\n"), purpose="assistants")
+    store = client.vector_stores.create(name="traced")
+    trace_id = uuid.uuid4().hex
+    client.vector_stores.files.create_and_poll(
+        file.id,
+        vector_store_id=store.id,
+        poll_interval_ms=100,
+        extra_headers={"traceparent": f"00-{trace_id}-00f067aa0ba902b7-01"},
+    )
+    wanted = {
+        ("gateway", "POST /v1/vector_stores/{store_id}/files"),
+        ("retrieval-service", "sixfold.retrieval.v1.RetrievalService/AddFiles"),
+        ("retrieval-service", "sixfold.documents publish"),
+        ("retrieval-service", "sixfold.documents process"),
+        ("retrieval-service", "document.embed"),
+        ("model-service", "embeddings all-minilm-l6-v2"),
+    }
+    mine: list[dict[str, Any]] = []
+    orphans: list[dict[str, Any]] = []
+    for _ in range(200):  # spans are written in batches
+        mine = [s for s in spans(traced.home.parent) if s["trace_id"] == trace_id]
+        ids = {s["span_id"] for s in mine} | {"00f067aa0ba902b7"}
+        orphans = [s for s in mine if s["parent_id"] not in ids]
+        if wanted <= {(s["service"], s["name"]) for s in mine} and not orphans:
+            break
+        time.sleep(0.1)
+    assert wanted <= {(s["service"], s["name"]) for s in mine}
+    assert not orphans, "a span hangs outside the trace"
+
+
 def test_logs_carry_ids_and_no_content(traced: Platform) -> None:
     response = traced.post(
         "/v1/chat/completions",

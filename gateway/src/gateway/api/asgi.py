@@ -12,6 +12,7 @@ from gateway import metrics
 from gateway.api.exchange import Disconnected, Exchange, Receive, Scope, Send
 from gateway.api.observe import Observer
 from gateway.api.raw import RawRoutes
+from gateway.api.spans import request_span
 from gateway.events.completion import Journal
 from servicekit.errors import Reason, SixfoldError, internal
 from servicekit.lifecycle import Lifecycle
@@ -104,7 +105,8 @@ class RootApp:
             if found is not None:
                 route, names = found
                 exchange.label = route.path
-                await route.handler(exchange, **names)
+                with request_span(exchange):
+                    await route.handler(exchange, **names)
             else:
                 await self._pass_on(exchange, path)
             return

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from fastapi import Depends, Header, Request
 
-from gateway.api.rest.deps import Caller, Deps
+from gateway.api.rest.deps import Caller, Deps, request_id_of
 from gateway.identity.principal import Principal, require
 from gateway.identity.roles import SEARCH_READ, STORES_READ, STORES_WRITE
 from gateway.retrieval.repeats import digest, keyed
@@ -18,7 +18,7 @@ from gateway.retrieval.service import Call
 
 
 def _named(request: Request, caller: Principal, change: str = "") -> Call:
-    return Call(caller, getattr(request.state, "request_id", ""), change)
+    return Call(caller, request_id_of(request), change)
 
 
 def reading(request: Request, caller: Caller) -> Call:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Request, Response
+from opentelemetry import trace
 
 from gateway.api.authorization import authorization_of
 from gateway.files.service import FilesService
@@ -51,6 +52,11 @@ def deps_of(request: Request) -> RestDeps:
 Deps = Annotated[RestDeps, Depends(deps_of)]
 
 
+def request_id_of(request: Request) -> str:
+    """The id that the root application gave the request; empty where there is none, as in tests."""
+    return getattr(request.state, "request_id", "")
+
+
 async def verified_caller(request: Request, response: Response, deps: Deps) -> AsyncIterator[Principal]:
     """The verified caller, whose request counts against the tenant's limits."""
     authorization = authorization_of(request.scope["headers"])
@@ -58,6 +64,7 @@ async def verified_caller(request: Request, response: Response, deps: Deps) -> A
     if principal is None:
         principal = await deps.authenticator.authenticate(authorization)
     ticket = await deps.admission.admit(principal, "", 0)
+    trace.get_current_span().set_attribute("sixfold.request_id", request_id_of(request))
     response.raw_headers.extend(ticket.headers)
     try:
         yield principal
