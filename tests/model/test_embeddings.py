@@ -30,6 +30,13 @@ async def test_meaning_is_near_and_vectors_have_length_one(embeddings: SentenceT
     assert made.prompt_tokens > 12
 
 
+async def test_tokens_are_counted_as_they_are_charged(embeddings: SentenceTransformersEngine) -> None:
+    texts = ["A cat sits outside.", "Interest rates rose."]
+    counted = await embeddings.count_tokens(texts)
+    assert counted.exact
+    assert sum(counted.counts) == (await embeddings.embed(texts)).prompt_tokens
+
+
 async def test_many_callers_get_their_own_vectors(embeddings: SentenceTransformersEngine) -> None:
     texts = [f"This is sentence number {number}." for number in range(40)]
     alone = (await embeddings.embed(texts)).vectors

@@ -76,6 +76,16 @@ async def test_the_prepared_weights_answer_right(engine: OpenVinoEngine) -> None
     assert usage.ttft_seconds > 0
 
 
+async def test_tokens_are_counted_as_they_are_charged(engine: OpenVinoEngine) -> None:
+    texts = ["The capital of France is", "黑豹队的防守", "x" * 30_000]
+    counted = await engine.count_tokens(texts)
+    assert counted.exact
+    for text, count in zip(texts[:2], counted.counts, strict=False):
+        _, usage = await answer(engine, Generation("r", "m", prompt=text, max_tokens=1))
+        assert usage.prompt_tokens == count
+    assert counted.counts[2] > 1000
+
+
 async def test_a_prompt_seen_before_comes_from_the_prefix_cache(engine: OpenVinoEngine) -> None:
     request = ask("Tell me about lighthouses. " * 20, max_tokens=1)
     _, first = await answer(engine, request)

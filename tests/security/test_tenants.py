@@ -18,6 +18,10 @@ CALLS = {
     ("get", "/v1/models"), ("get", "/v1/models/{model}"),
     ("post", "/v1/chat/completions"), ("post", "/v1/completions"), ("post", "/v1/embeddings"),
     ("get", "/v1/keys"), ("post", "/v1/keys"), ("get", "/v1/keys/{key_id}"), ("delete", "/v1/keys/{key_id}"),
+    # in gateway/tests/walk/test_responses.py
+    ("post", "/v1/responses"), ("get", "/v1/responses"), ("get", "/v1/responses/{response_id}"),
+    ("delete", "/v1/responses/{response_id}"), ("post", "/v1/responses/{response_id}/cancel"),
+    ("get", "/v1/responses/{response_id}/input_items"),
     # in test_files.py
     ("get", "/v1/files"), ("post", "/v1/files"), ("get", "/v1/files/{file_id}"),
     ("delete", "/v1/files/{file_id}"), ("get", "/v1/files/{file_id}/content"), ("post", "/v1/uploads"),
