@@ -100,7 +100,7 @@ class TantivyArm:
     def search(self, query: str, limit: int, allowed: Allowed | None = None) -> list[Scored]:
         """See the port."""
         view = self._current()
-        if limit < 1 or not view.passages or (allowed and not allowed.attachments and not allowed.complement):
+        if limit < 1 or (allowed and not allowed.attachments and not allowed.complement):
             return []
         with _reading():
             return view.search(query, limit, allowed)
@@ -108,7 +108,7 @@ class TantivyArm:
     def score(self, query: str, passage_ids: Sequence[str]) -> dict[str, float]:
         """See the port."""
         view = self._current()
-        if not passage_ids or not view.passages:
+        if not passage_ids:
             return {}
         with _reading():
             return view.score(query, passage_ids)
@@ -238,6 +238,8 @@ class _View:
         return bool(self._searcher.search(self._term("attachment", attachment), 1, count=False).hits)
 
     def _run(self, query: Any, most: float, limit: int) -> list[Scored]:
+        if not self.passages:
+            return []
         # No more than there are, for tantivy makes room for as many as are asked for.
         hits = self._searcher.search(query, min(limit, self.passages), count=False).hits
         places = [place for _, place in hits]

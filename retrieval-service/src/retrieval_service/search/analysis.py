@@ -98,9 +98,8 @@ def query_terms(text: str, languages: Collection[str] = ("",)) -> list[tuple[str
     `languages` are those of the passages that are searched.
     """
     known = tuple(sorted(languages)) or ("",)
-    words = dict.fromkeys(_words(text, False))
-    if "ja" in known:
-        words.update(dict.fromkeys(_words(text, True)))
+    cuts = sorted({one == "ja" for one in known})
+    words = dict.fromkeys(word for japanese in cuts for word in _words(text, japanese))
     # A name that looks like a stop word, "the WHO", is one; unless all of the query is in capitals.
     names = set() if text.isupper() else {name.casefold() for name in _NAME.findall(text)}
     telling = [word for word in words if word not in STOP_WORDS or word in names]
@@ -131,7 +130,6 @@ def _pairs(run: str) -> Iterable[str]:
 
 def _parts(found: str) -> Iterator[str]:
     """A word that may have joints: its parts, and the whole where people write it in more than one way."""
-    found = found[:256]
     if _NUMBER.fullmatch(found):
         grouped = _GROUPED.fullmatch(found)
         yield (found.replace(",", "") if grouped else found.replace(",", "."))[:MAX_TERM]
@@ -150,8 +148,9 @@ def _parts(found: str) -> Iterator[str]:
     yield from (part[:MAX_TERM] for part in parts if len(part) > 1 or not elided)
     whole = _TIGHT.sub("", found)
     numbered = any(one.isdigit() for one in whole)
-    if (numbered or (len(parts) == 2 and "." not in whole)) and not elided and "," not in whole:
-        yield whole[:MAX_TERM]
+    named = len(whole) <= MAX_TERM and not elided and "," not in whole
+    if named and (numbered or (len(parts) == 2 and "." not in whole)):
+        yield whole
 
 
 @lru_cache(maxsize=65_536)
