@@ -13,9 +13,6 @@ import uuid
 from pathlib import Path
 from typing import NoReturn
 
-from kafka import KafkaAdminClient
-from kafka.errors import KafkaError
-
 from parts.packages import CannotGet, cache_folder, locked
 from parts.process import PartFailed, Process, answers, free_port
 from parts.report import ran, skip_part
@@ -169,6 +166,9 @@ def find_kafka() -> OwnKafka | GivenKafka:
 
 
 def _describes(bootstrap: str) -> bool:
+    from kafka import KafkaAdminClient  # only here: most runs need no broker
+    from kafka.errors import KafkaError
+
     try:
         client = KafkaAdminClient(
             bootstrap_servers=bootstrap.split(","), bootstrap_timeout_ms=2000, request_timeout_ms=2000

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from threading import Event as Flag
 from threading import Thread
 
@@ -71,7 +72,7 @@ class Consumer:
     def _main(self) -> None:
         failed = 0
         try:
-            while not self._stop.is_set():
+            while not self._stop.is_set() and not self._loop.is_closed():
                 try:
                     self._read_one_source()
                     failed = 0
@@ -81,7 +82,8 @@ class Consumer:
                         _log.warning("events cannot be read, trying on", group=self._group, exc_info=error)
                     self._stop.wait(min(_LONGEST_WAIT, 0.1 * 2 ** min(failed, 10)))
         finally:
-            self._loop.call_soon_threadsafe(self._set_ended)
+            with suppress(RuntimeError):  # the process ends without having closed the bus
+                self._loop.call_soon_threadsafe(self._set_ended)
 
     def _set_ended(self) -> None:
         if not self._ended.done():

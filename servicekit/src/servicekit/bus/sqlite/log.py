@@ -120,7 +120,7 @@ class EmbeddedLog:
 
     # In the writer's thread.
 
-    def _flush(self, connection: sqlite3.Connection) -> None:
+    def _flush(self) -> None:
         batches = []
         while self._waiting:
             batch = self._waiting.popleft()
@@ -129,19 +129,18 @@ class EmbeddedLog:
         if not batches:
             return
         try:
-            self._make_room(connection)
-            with translated(self._options.path):
-                self._write(connection, batches)
+            self._writer.run(lambda connection: self._write(connection, batches))
         except BaseException as error:
             for batch in batches:
                 batch.set_exception(error)
-            raise
+            return
         for batch in batches:
             batch.set_result(None)
         for source in list(self._sources):
             source.wake()
 
     def _write(self, connection: sqlite3.Connection, batches: Iterable[_Batch]) -> None:
+        self._make_room(connection)
         rows: list[tuple[Any, ...]] = []
         following: dict[int, int] = {}
         now = time.time()
@@ -163,8 +162,7 @@ class EmbeddedLog:
 
     def _make_room(self, connection: sqlite3.Connection) -> None:
         """Trims now and then. Refuses when the file is full of what groups have yet to read."""
-        with translated(self._options.path):
-            full = size(connection) > self._options.retention_bytes
+        full = size(connection) > self._options.retention_bytes
         if not full and time.monotonic() < self._trim_at:
             return
         self._trim_at = time.monotonic() + _TRIM_SECONDS
@@ -173,9 +171,7 @@ class EmbeddedLog:
                 _log.info("event log trimmed", records=dropped)
         except sqlite3.Error as error:  # tried again later; nobody needs to wait for it
             _log.warning("event log not trimmed", error=getattr(error, "sqlite_errorname", ""))
-        with translated(self._options.path):
-            full = size(connection) > self._options.retention_bytes
-        if full:
+        if size(connection) > self._options.retention_bytes:
             raise SixfoldError(
                 Reason.SERVICE_UNAVAILABLE, "The event log is full of events that wait to be handled."
             )
@@ -193,18 +189,20 @@ class _Thread:
     async def call(self, work: Callable[[sqlite3.Connection], T], timeout: float) -> T:
         try:
             async with asyncio.timeout(timeout):
-                return await asyncio.wrap_future(self.submit(work))
+                return await asyncio.wrap_future(self.submit(lambda: self.run(work)))
         except TimeoutError:
             raise SixfoldError(Reason.SERVICE_UNAVAILABLE, "The event log did not answer in time.") from None
 
-    def submit(self, work: Callable[[sqlite3.Connection], T]) -> Future[T]:
-        return self._pool.submit(self._run, work)
+    def submit(self, job: Callable[[], T]) -> Future[T]:
+        return self._pool.submit(job)
 
     async def close(self) -> None:
         await asyncio.wrap_future(self._pool.submit(self._disconnect))
         self._pool.shutdown(wait=False)
 
-    def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    # In the thread.
+
+    def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         try:
             with translated(self._options.path):
                 if self._connection is None:

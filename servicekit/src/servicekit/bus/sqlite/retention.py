@@ -112,6 +112,6 @@ def _drop(
 def _give_back(connection: sqlite3.Connection) -> None:
     """Returns free pages to the file system, a few at a time."""
     for _ in range(50):
-        connection.execute(f"PRAGMA incremental_vacuum({_PAGES})").fetchall()
+        connection.executescript(f"PRAGMA incremental_vacuum({_PAGES})")  # `execute` would free one page
         if connection.execute("PRAGMA freelist_count").fetchone()[0] == 0:
             return
