@@ -364,3 +364,23 @@ async def test_an_answer_in_json_is_left_as_it_is(
     engine.behaviours["tiny"] = saying('{"weights": [', "9", '], "unit": "kg"}')
     response = await ask(house, animals[0], response_format={"type": "json_object"})
     assert response.json()["choices"][0]["message"]["content"] == '{"weights": [9], "unit": "kg"}'
+
+
+async def test_the_journal_hears_what_an_answer_stands_on(
+    house: Any, animals: tuple[str, dict[str, str]]
+) -> None:
+    store, files = animals
+    told: list[Any] = []
+
+    class Journal:
+        def add(self, completion: Any, outcome: Any) -> None:
+            told.append(completion)
+
+    house.gateway.app._journal = Journal()
+    for options in ({}, {"stream": True}, {"temperature": 0}, {"temperature": 0}):
+        await ask(house, store, **options)
+    assert [completion.cache for completion in told] == ["bypass", "bypass", "miss", "hit"]
+    for completion in told:
+        found = {source.file_id: source.cited for source in completion.sources}
+        assert found == {files["ducks.md"]: True, files["swans.md"]: False}
+        assert {source.store_id for source in completion.sources} == {store}

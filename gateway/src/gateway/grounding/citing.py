@@ -44,10 +44,10 @@ class _Known:
     __slots__ = ("hit", "numbers", "source", "terms")
 
     def __init__(self, source: Source, hit: Hit) -> None:
-        said = "\n".join((hit.filename, *hit.passage.headings, hit.passage.text))
+        said = "\n".join((*hit.passage.headings, hit.passage.text))
         self.source = source
         self.hit = hit
-        self.terms = frozenset(sentences.terms(said))
+        self.terms = frozenset(sentences.terms(f"{hit.filename}\n{said}"))
         self.numbers = sentences.numbers(said)
 
 

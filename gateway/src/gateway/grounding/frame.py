@@ -1,8 +1,9 @@
 """The prompt around passages: what is quoted is data, and what is asked stands behind it.
 
-The form is what the smallest built-in model answers best from, as measured (docs/adr/0015): the best passage
+The form is what the small built-in model answers best from, as measured (docs/adr/0015): the best passage
 last, a plain request behind it, and the rule that passages are no instructions in the system turn, away from
-the question.
+the question. Larger models bear the rule beside the passages, which spares those a system turn whose
+templates have none; the caller's own system turn takes it wherever there is one.
 """
 
 from __future__ import annotations
@@ -45,25 +46,27 @@ def passage_text(source: Source) -> str:
 def place(messages: Sequence[Message], sources: Sequence[Source], *, marks: bool) -> list[Message]:
     """The conversation with the passages in its last user turn, before what the user says there."""
     passages = "\n".join(passage_text(source) for source in reversed(sources))
+    messages, told = _ruled(messages, marks=marks)
     at = max(index for index, turn in enumerate(messages) if turn.role == "user")
     turn = messages[at]
     content: list[Part] = list(turn.content)
     first, asked = next((index, part) for index, part in enumerate(content) if isinstance(part, str))
-    content[first] = _around(passages, marks=marks) + asked
-    return _ruled([*messages[:at], replace(turn, content=content), *messages[at + 1 :]])
+    rule = "" if told else f"{_RULE}\n\n"
+    content[first] = rule + _around(passages, marks=marks) + asked
+    return [*messages[:at], replace(turn, content=content), *messages[at + 1 :]]
 
 
-def _ruled(messages: list[Message]) -> list[Message]:
-    """The rule at the end of the caller's own system turn, or as one where there is none."""
+def _ruled(messages: Sequence[Message], *, marks: bool) -> tuple[Sequence[Message], bool]:
+    """The rule in the system turn, the caller's own or, for a small model, a new one; whether it is there."""
     first = messages[0]
     if first.role not in ("system", "developer"):
-        return [Message("system", [_SYSTEM]), *messages]
+        return (messages, False) if marks else ([Message("system", [_SYSTEM]), *messages], True)
     content: list[Part] = list(first.content)
     if content and isinstance(content[-1], str):
         content[-1] = f"{content[-1]}\n\n{_RULE}"
     else:
         content.append(_RULE)
-    return [replace(first, content=content), *messages[1:]]
+    return [replace(first, content=content), *messages[1:]], True
 
 
 def _around(passages: str, *, marks: bool) -> str:

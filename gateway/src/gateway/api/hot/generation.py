@@ -133,6 +133,8 @@ class Run:
         self.end = end
         self.grounded: Grounded | None = None
         """What the answer stands on, when it must stand on documents."""
+        self.cited: set[str] = set()
+        """Passages that a kept answer cites."""
         self.identifier = identifier or f"{shape.prefix}{secrets.token_hex(12)}"
         self.created = int(time.time())
         self.pieces = 0
@@ -177,7 +179,7 @@ class Run:
             completion.first_token_seconds = self.first
         completion.finish_reasons = [self.finish[index] for index in sorted(self.finish)]
         if self.grounded is not None:
-            grounding.note(self.exchange, self.grounded, self.flight)
+            grounding.note(self.exchange, self.grounded, self.flight, self.cited)
 
     def tokens_used(self, prompt: int) -> int:
         """What the request cost; an estimate where the engine could not say."""
@@ -347,6 +349,8 @@ class Run:
         by = ServedBy(*record["served_by"])
         self.usage = Usage()  # nothing was spent
         self.finish = {index: choice["finish"] or "stop" for index, choice in enumerate(record["choices"])}
+        if self.grounded is not None:
+            self.cited = grounding.cited_in(record)
         self.note()
         if self.keeps_content:
             self._keep_content(record)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
@@ -69,9 +70,14 @@ def _tell(exchange: Exchange, grounded: Grounded) -> None:
     exchange.facts["passages"] = passages
 
 
-def note(exchange: Exchange, grounded: Grounded, flight: object) -> None:
-    """Tells whoever follows the request on what its answer stands."""
-    cited: set[str] = set()
+def cited_in(record: dict[str, Any]) -> set[str]:
+    """The passages that a kept answer cites."""
+    found = (entry for choice in record["choices"] for entry in choice["extra"].get("annotations", ()))
+    return {entry["passage_id"] for entry in found if "passage_id" in entry}
+
+
+def note(exchange: Exchange, grounded: Grounded, flight: object, cited: set[str]) -> None:
+    """Tells whoever follows the request on what its answer stands; `cited` is what a kept answer cites."""
     if isinstance(flight, CitedFlight):
         cited = {citation.hit.passage.id for citation in flight.cited}
     if (completion := exchange.completion) is not None:
