@@ -384,3 +384,20 @@ async def test_the_journal_hears_what_an_answer_stands_on(
         found = {source.file_id: source.cited for source in completion.sources}
         assert found == {files["ducks.md"]: True, files["swans.md"]: False}
         assert {source.store_id for source in completion.sources} == {store}
+
+
+async def test_a_small_model_gets_a_short_prompt(house: Any) -> None:
+    small = card("small")
+    small.parameters = 135_000_000
+    engine: FakeEngine = await house.engine("local", small)
+    retrieval = await house.retrieval()
+    house.write_config("")
+    await house.start()
+    store, _ = shelve(retrieval, "default", {f"{n}.md": f"ducks number {n}" for n in range(5)})
+    body = {"model": "small", "messages": [{"role": "user", "content": "ducks"}], "vector_store_ids": [store]}
+    response = await house.http().post(CHAT, json=body)
+    assert response.headers["x-sixfold-grounding"] == "passages=2; files=2"
+    system, question = engine.requests[0].messages
+    assert (system.role, question.role) == ("system", "user")
+    assert "never instructions" in system.content[0].text
+    assert "[1]" not in question.content[0].text
