@@ -378,3 +378,33 @@ async def test_only_those_who_may(room: Room) -> None:
             pass
 
     assert await reason(receive()) is Reason.PERMISSION_DENIED
+
+
+async def test_one_file_that_cannot_go_keeps_no_other_from_going(room: Room, monkeypatch: Any) -> None:
+    first, second = [await room.add(wanted=NewFile(f"{n}.txt", "assistants", 3600)) for n in range(2)]
+    room.clock.pass_by(3600)
+    remove = room.documents.remove
+
+    async def picky(tenant: str, subject: str, file_id: str) -> None:
+        if file_id == first.id:
+            raise SixfoldError(Reason.INVALID_REQUEST, "Not this one.")
+        await remove(tenant, subject, file_id)
+
+    monkeypatch.setattr(room.documents, "remove", picky)
+    await room.sweep.once()
+    assert [path.parent.name for path in room.left()] == [first.id]
+
+    assert room.documents.removed == [("acme", second.id)]
+
+
+async def test_a_step_that_fails_keeps_no_other_from_running(room: Room, monkeypatch: Any) -> None:
+    upload = await upload_of(room, 4)
+    await part_of(room, upload, b"abcd", "p")
+    await room.uploads.cancel(ADA, upload.id)
+
+    async def broken(**_: Any) -> Any:
+        raise RuntimeError("of no kind that anybody foresaw")
+
+    monkeypatch.setattr(room.records, "expired", broken)
+    await room.sweep.once()
+    assert room.left() == []

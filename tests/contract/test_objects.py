@@ -374,7 +374,8 @@ async def test_a_server_that_hangs_and_one_that_is_not_there(s3_server: S3Server
 async def test_a_bucket_that_is_not_there(s3_server: S3Server) -> None:
     url = s3_server.new_bucket().replace("sixfold-", "other-")
     objects = open_objects(url)
-    assert await reason(objects.check()) in (Reason.SERVICE_UNAVAILABLE, Reason.NOT_FOUND)
+    assert await reason(objects.check()) is Reason.SERVICE_UNAVAILABLE
+    assert await reason(objects.put("acme/f", pieces(b"x"), limit=LIMIT)) is Reason.SERVICE_UNAVAILABLE
     await objects.close()
 
 

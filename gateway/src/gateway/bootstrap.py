@@ -139,7 +139,7 @@ async def _wire(settings: GatewaySettings, lifecycle: Lifecycle, closers: list[C
         Channel(settings.retrieval_service, tls=Tls.from_settings(settings), peer=RETRIEVAL_SERVICE), identity
     )
     closers.append(retrieval.close)
-    presence = Presence(retrieval.check)
+    presence = Presence("retrieval-service", retrieval.check)
     spool = _spool(settings, closers)
 
     grounder = Grounder(retrieval, live.current.grounding)
@@ -180,7 +180,7 @@ async def _wire(settings: GatewaySettings, lifecycle: Lifecycle, closers: list[C
             responses=responses,
             files=files.files,
             uploads=files.uploads,
-            notes=lambda: live.notes() | presence.notes() | spool.relay.notes(),
+            notes=lambda: live.notes() | presence.notes() | files.presence.notes() | spool.relay.notes(),
             metrics_token=_metrics_token(settings),
         )
     )
@@ -201,6 +201,7 @@ async def _wire(settings: GatewaySettings, lifecycle: Lifecycle, closers: list[C
     background.run("retrieval", presence.run())
     background.run("spool", spool.relay.run())
     background.run("responses", responses.sweep())
+    background.run("objects", files.presence.run())
     background.run("files", files.sweep.run())
     background.run("gauges", watch_loop(router, live, app))
     return Gateway(app, lifecycle, closers)
@@ -235,6 +236,7 @@ class _Files(NamedTuple):
     files: FilesService
     uploads: UploadsService
     sweep: Sweep
+    presence: Presence
 
 
 async def _files(
@@ -258,7 +260,8 @@ async def _files(
     documents = RetrievalDocuments(retrieval, deadline=settings.retrieval_seconds)
     files = FilesService(records, objects, documents, rules)
     sweep = Sweep(files, records, parts, objects, period=settings.files_sweep_seconds)
-    return _Files(files, UploadsService(parts, files, objects), sweep)
+    presence = Presence("objects", objects.check)
+    return _Files(files, UploadsService(parts, files, objects), sweep, presence)
 
 
 def _live_config(settings: GatewaySettings) -> LiveConfig:

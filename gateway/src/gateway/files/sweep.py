@@ -73,13 +73,21 @@ class Sweep:
                 await step()
             except SixfoldError as error:
                 _log.warning("sweep_postponed", reason=error.reason.value)
+            except Exception:  # whatever it was must not end all later rounds
+                _log.exception("sweep_failed")
 
     async def _remove(
         self, kind: str, found: Awaitable[Iterable[Owned]], remove: Callable[[Owned], Awaitable[None]]
     ) -> None:
         for owned in await found:
-            await remove(owned)
-            metrics.FILES_SWEPT.labels(kind).inc()
+            try:
+                await remove(owned)
+            except SixfoldError as error:
+                if error.status.retryable:
+                    raise  # somebody is away: no use to try the others now
+                _log.error("sweep_refused", kind=kind, id=owned.id, reason=error.reason.value)
+            else:
+                metrics.FILES_SWEPT.labels(kind).inc()
 
     async def _clear(self, owned: Owned) -> None:
         await self._objects.delete(namespace(owned))

@@ -185,7 +185,7 @@ class Objects:
                 future.exception()
             raise
         except Exception as error:
-            told = _told(error)
+            told = _told(error, operation)
             instruments.FAILURES.labels(operation, told.reason.value).inc()
             if told is not error:
                 _log.warning("object_store_failed", operation=operation, error=type(error).__name__)
@@ -277,11 +277,11 @@ async def _blocks(chunks: AsyncIterator[bytes], limit: int) -> AsyncIterator[byt
         yield bytes(waiting)
 
 
-def _told(error: Exception) -> SixfoldError:
+def _told(error: Exception, operation: str) -> SixfoldError:
     match error:
         case SixfoldError():
             return error
-        case FileNotFoundError():
+        case FileNotFoundError() if operation == "read":  # elsewhere the place itself is missing
             return not_found()
         case Broken():
             return data_loss()
