@@ -197,3 +197,11 @@ def test_a_document_of_a_million_characters_is_cut_to_its_end() -> None:
     document = _document(*((0, _sentences(1000, about="pumps")) for _ in range(200)))
     passages = chunk(document)
     assert passages[-1].char_end == len(document.text)
+
+
+@pytest.mark.parametrize(
+    "text", ["." * 2_000_000, "a" * 2_000_000, '."' + '"' * 500_000, "1. " * 300_000, "…" * 500_000]
+)
+def test_no_text_takes_forever(text: str) -> None:
+    passages = chunk(_document((0, text.strip())), Strategy(1000, 0))
+    assert passages[-1].char_end == len(text.strip())

@@ -110,6 +110,8 @@ def _overlap_start(atoms: list[Atom], first: int, last: int, overlap: int) -> in
     """Where the next passage begins: later than this one, and afresh under a new heading."""
     if last < len(atoms) and atoms[last].heading:
         return last
+    while first < last and atoms[first].heading:  # these went into the path
+        first += 1
     start, size = last, 0
     while start - 1 > first and size + atoms[start - 1].tokens <= overlap and not atoms[start - 1].heading:
         start -= 1

@@ -12,12 +12,14 @@ from retrieval_service.chunking.tokens import MOST_PER_CHARACTER, estimate
 _END = re.compile(
     r"\n+"
     r"|[。！？；…]+[」』）】”’》]*\s*"
-    r"|[.!?؟۔։।]+[)\]\"'”’»]*\s+(?![a-zа-яё\s])",
+    "|(?<![.!?\u061f\u06d4\u0589\u0964])[.!?\u061f\u06d4\u0589\u0964]+"
+    r"[)\]\"'”’»]*\s+(?![a-zа-яё\s])",
 )
 _SHORT_FORM = re.compile(
     r"(?:\b(?:[A-Z]|Mr|Mrs|Ms|Dr|Prof|St|Sr|Jr|vs|etc|e\.g|i\.e|cf|al|Fig|Figs|Eq|Eqs|No|Nos|Vol|pp|Sec|Ch|Inc|Ltd|Co"
-    r"|Corp|approx|z\.B|bzw|Nr|Abs|Art|Tel|ca)|^\d{1,3})\.$"
+    r"|Corp|approx|z\.B|bzw|Nr|Abs|Art|Tel|ca))\.$"
 )
+_NUMBER = re.compile(r"\s*\d{1,3}\.$")
 _WORD = re.compile(r"\S+\s*")
 _UNSPACED = re.compile(r"[\u0e00-\u0eff\u2e80-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 
@@ -26,13 +28,19 @@ def sentences(text: str) -> Iterator[tuple[int, int]]:
     """Ranges of the sentences, spaces at their ends left out; together they hold all else."""
     start = 0
     for found in _END.finditer(text):
-        if found[0].startswith(".") and _SHORT_FORM.search(
-            text, max(start, found.start() - 8), found.start() + 1
-        ):
+        if found[0].startswith(".") and _is_short_form(text, start, found.start() + 1):
             continue
         yield from _trimmed(text, start, found.end())
         start = found.end()
     yield from _trimmed(text, start, len(text))
+
+
+def _is_short_form(text: str, start: int, end: int) -> bool:
+    """Whether the full stop before `end` belongs to an abbreviation, or to a sentence's number."""
+    return (
+        _SHORT_FORM.search(text, max(start, end - 9), end) is not None
+        or _NUMBER.match(text, start, end) is not None
+    )
 
 
 def pieces(text: str, start: int, end: int, limit: int) -> Iterator[tuple[int, int, int]]:

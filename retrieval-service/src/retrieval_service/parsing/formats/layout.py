@@ -23,7 +23,7 @@ _NUMBERED = re.compile(r"(?:\(?\d{1,2}[.)]|\(?[a-z][.)]|[①-⑳])\s+\S")
 _SENTENCE_END = re.compile(r"[.!?。！？:：;]['\")\]”’」』]*$")
 _UNSPACED = re.compile("[\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef]")
 _HANGUL = re.compile("[\uac00-\ud7a3]")
-_HYPHEN = re.compile("([^\\W\\d_]+)[-\u00ad\u2010]$")
+_HYPHEN = re.compile("(?<![^\\W\\d_])([^\\W\\d_]{1,60})[-\u00ad\u2010]$")
 _WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
 
 
@@ -181,31 +181,27 @@ class _Joiner:
         self._spaces_tell = sum(text.endswith(" ") for text in korean) * 10 > len(korean) > 0
 
     def join(self, lines: list[Line]) -> str:
-        text = lines[0].text
         right = max(line.right for line in lines)
+        parts = []
         for above, line in pairwise(lines):
-            text = self._two(text, line.text, full=above.right > right - 1.5 * above.size)
-        return text.strip()
+            parts += self._border(above.text, line.text, full=above.right > right - 1.5 * above.size)
+        return "".join([*parts, lines[-1].text]).strip()
 
-    def _two(self, text: str, following: str, *, full: bool) -> str:
+    def _border(self, text: str, following: str, *, full: bool) -> tuple[str, str]:
+        """What is kept of a line, and what comes between it and the next."""
         tight = text.rstrip()
         hyphen = _HYPHEN.search(tight)
         if hyphen and following[:1].islower():
             rest = _WORD.match(following)
-            tail = rest[0] if rest else ""
-            whole = tight[: hyphen.end(1)]
-            first = hyphen[1].lower()
-            if (
-                self._words[f"{first}-{tail.split('-')[0].lower()}"]
-                and not self._words[f"{first}{tail.lower()}"]
-            ):
-                return f"{whole}-{following}"
-            return whole + following
+            tail = rest[0].lower() if rest else ""
+            whole, first = tight[: hyphen.end(1)], hyphen[1].lower()
+            usual = self._words[f"{first}-{tail.split('-')[0]}"] and not self._words[first + tail]
+            return whole, "-" if usual else ""
         if tight.endswith("-") and following[:1].isalnum():
-            return tight + following
+            return tight, ""
         last, first = tight[-1:], following[:1]
         if _UNSPACED.match(last) and _UNSPACED.match(first):
-            return tight + following
+            return tight, ""
         if full and self._spaces_tell and text == tight and _HANGUL.match(first) and _HANGUL.match(last):
-            return tight + following
-        return f"{tight} {following}"
+            return tight, ""
+        return tight, " "

@@ -37,8 +37,10 @@ def read(file: BinaryIO, blocks: Blocks) -> None:
 
 def _sheet(sheet: Any, blocks: Blocks) -> None:
     writer = TableWriter(blocks)
-    for row in sheet.iter_rows(max_col=_COLUMNS):
-        cells = [_shown(cell) for cell in row]
+    wide = False
+    for row in sheet.iter_rows():
+        wide = wide or len(row) > _COLUMNS
+        cells = [_shown(cell) for cell in row[:_COLUMNS]]
         if any(cells):
             while not cells[-1]:
                 cells.pop()
@@ -46,7 +48,7 @@ def _sheet(sheet: Any, blocks: Blocks) -> None:
         else:
             writer.finish()  # an empty row parts tables
     writer.finish()
-    if (sheet.max_column or 0) > _COLUMNS:
+    if wide:
         blocks.note(f"Only the first {_COLUMNS} columns were read.")
 
 
