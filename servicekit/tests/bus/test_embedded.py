@@ -10,7 +10,8 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
+from concurrent.futures import Future
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -19,6 +20,9 @@ from uuid import uuid4
 import pytest
 
 from servicekit.bus import Bus, Delivery, Event, open_bus
+from servicekit.bus.sqlite.options import EmbeddedOptions
+from servicekit.bus.sqlite.source import EmbeddedSource
+from servicekit.bus.wire import Partition
 from servicekit.errors import Reason, SixfoldError
 
 TOPIC, GROUP = "sixfold.test", "readers"
@@ -244,6 +248,32 @@ async def test_a_member_that_stood_still_cannot_undo_what_others_did(
     after = ask(path, "SELECT * FROM offsets")
     assert all(new >= old for old, new in zip(before, after, strict=True))
     assert await bus.lag(GROUP, [TOPIC]) == {TOPIC: 0}
+
+
+class Keeper:
+    """Stands in for the consumer of a source that a test drives by hand."""
+
+    def take_up(self, partitions: Collection[Partition]) -> None:
+        return None
+
+    def let_go(self, partitions: Collection[Partition]) -> Future[Mapping[Partition, int]]:
+        done: Future[Mapping[Partition, int]] = Future()
+        done.set_result({})
+        return done
+
+
+async def test_an_offset_is_kept_only_while_the_claim_stands(open_: Callable[..., Bus], path: Path) -> None:
+    await open_().publish(TOPIC, [event(f"s{n}") for n in range(8)])
+    options = EmbeddedOptions(path, partitions=2, lease_seconds=60)
+    source = EmbeddedSource(options, [TOPIC], GROUP, Keeper(), lambda _: None)
+    records = source.poll(5, (), 100)
+    assert len(records) == 8
+    assert source.commit({Partition(TOPIC, 0): 1, Partition(TOPIC, 1): 1})
+    ask(path, "UPDATE claims SET member = 'another' WHERE partition = 1")
+    assert source.commit({Partition(TOPIC, 0): 2, Partition(TOPIC, 1): 2})
+    assert ask(path, "SELECT partition, next FROM offsets ORDER BY 1") == [(1, 1), (2, 2)]
+    source.close()
+    assert ask(path, "SELECT member FROM claims") == [("another",)]
 
 
 WRITER = """
