@@ -198,8 +198,24 @@ async def test_a_child_inherits_nothing(evil: Parser, file: Path, monkeypatch: p
         "OPENBLAS_NUM_THREADS",
         "PATH",
     ]
-    # Three standard ones, the socket, and the file.
-    assert int((await evil.parse(file, "open")).text) <= 5
+    # Three standard ones, the socket, the file, and what the system says of its own memory.
+    assert int((await evil.parse(file, "open")).text) <= 6
+
+
+@linux
+@pytest.mark.parametrize("name", ["a.docx", "a.html", "a.json", "a.txt"])
+async def test_memory_is_limited_in_every_library(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "file"
+    contents = {
+        "a.docx": files.docx(w_paragraph("Some words.") * 400_000),
+        "a.html": b"<p>a</p>" * 3_000_000,
+        "a.json": b"[" + b"[1]," * 3_000_000 + b"1]",
+        "a.txt": b"word " * 12_000_000,
+    }
+    path.write_bytes(contents[name])
+    parser = Parser(ParserLimits(memory_bytes=256 << 20, compression_ratio=10_000), processes=1)
+    assert await _reason(parser, path, name) is FileReason.PARSER_MEMORY
+    await parser.close()
 
 
 async def test_nothing_that_a_document_names_is_fetched(parser: Parser, tmp_path: Path) -> None:

@@ -23,6 +23,8 @@ def parse(data: bytes, *, doctype: bool = False) -> Any:
         return etree.fromstring(data, parser)
     except etree.XMLSyntaxError as error:
         words = str(error).lower()
+        if "memory" in words:
+            raise MemoryError from None
         if "depth" in words or "too long" in words or "huge" in words:
             raise DocumentError(FileReason.TOO_LARGE, "Its XML is nested too deeply or too large.") from None
         if "entit" in words and "loop" in words:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import sys
@@ -33,6 +34,7 @@ def main(descriptor: int, limits: ParserLimits) -> None:
     sys.modules["numpy"] = None  # type: ignore[assignment]  # openpyxl would load its 30 MB for nothing
     from retrieval_service.parsing import reader  # only after that
 
+    memory = _Memory(limits.memory_bytes)
     link.sendall(pack({"guards": enter(limits.memory_bytes)}))
     while True:
         request, file = _receive(link)
@@ -40,7 +42,7 @@ def main(descriptor: int, limits: ParserLimits) -> None:
             os._exit(0)
         allow_processor_time(limits.cpu_seconds)
         with file:
-            answer = _answer(reader.read, file, str(request["filename"]), limits)
+            answer = _answer(reader.read, file, str(request["filename"]), limits, memory)
         try:
             link.sendall(answer)
         except OSError:
@@ -58,11 +60,35 @@ def _receive(link: socket.socket) -> tuple[dict[str, Any], BinaryIO | None]:
     return request, os.fdopen(descriptors[0], "rb")
 
 
-def _answer(read: Any, file: BinaryIO, filename: str, limits: ParserLimits) -> bytes:
+class _Memory:
+    """The most that this process has had, as far as the system tells."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._status: int | None = None
+        with contextlib.suppress(OSError):
+            self._status = os.open("/proc/self/status", os.O_RDONLY)  # nothing can be opened later
+
+    def peak(self) -> int:
+        """In bytes; 0 where the system does not tell."""
+        found = None
+        if self._status is not None:
+            found = re.search(rb"VmPeak:\s*(\d+) kB", os.pread(self._status, 4096, 0))
+        return int(found[1]) << 10 if found else 0
+
+    def ran_out_since(self, before: int) -> bool:
+        """Libraries in C fail in many words when they get no more; most asked for twice what they had."""
+        return self.peak() > max(before, self._limit // 2)
+
+
+def _answer(read: Any, file: BinaryIO, filename: str, limits: ParserLimits, memory: _Memory) -> bytes:
+    before = memory.peak()
     try:
         try:
             return pack(parsed_to_wire(read(file, filename, limits)))
         except DocumentError as error:
+            if error.fault.reason is FileReason.CORRUPT and memory.ran_out_since(before):
+                raise MemoryError from None
             return pack(fault_to_wire(error))
         except RecursionError:
             return pack(_fault(FileReason.TOO_LARGE, "It is nested too deeply."))

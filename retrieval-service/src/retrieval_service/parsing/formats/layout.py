@@ -182,7 +182,7 @@ class _Joiner:
 
     def join(self, lines: list[Line]) -> str:
         right = max(line.right for line in lines)
-        parts = []
+        parts: list[str] = []
         for above, line in pairwise(lines):
             parts += self._border(above.text, line.text, full=above.right > right - 1.5 * above.size)
         return "".join([*parts, lines[-1].text]).strip()
