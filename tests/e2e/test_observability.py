@@ -92,6 +92,9 @@ def test_one_trace_from_attaching_a_file_through_its_event_to_the_index(traced: 
         time.sleep(0.1)
     assert wanted <= {(s["service"], s["name"]) for s in mine}
     assert not orphans, "a span hangs outside the trace"
+    told = json.dumps([s["attributes"] for s in mine if s["service"] == "gateway"])
+    assert "127.0.0.1" not in told  # nobody's address
+    assert store.id not in told  # nor what is somebody's
 
 
 def test_logs_carry_ids_and_no_content(traced: Platform) -> None:

@@ -107,8 +107,11 @@ class RootApp:
                 exchange.label = route.path
                 with request_span(exchange):
                     await route.handler(exchange, **names)
-            else:
+            elif path in _OPS:
                 await self._pass_on(exchange, path)
+            else:
+                with request_span(exchange):
+                    await self._pass_on(exchange, path)
             return
         method, handler = entry
         exchange.label = path if entry is not self._model else "/v1/models/{model}"

@@ -1,4 +1,4 @@
-"""One span a request whose body streams. FastAPI spans its own routes, and generations have their own."""
+"""One span a request of the routes that are no generation; generations have their own words for it."""
 
 from __future__ import annotations
 

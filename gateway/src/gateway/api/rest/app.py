@@ -38,6 +38,8 @@ def create_app(deps: RestDeps) -> FastAPI:
         redoc_url=None,
         openapi_url="/openapi.json",
         redirect_slashes=False,
+        # Its own spans hold clients' addresses, agents and paths; the root application's do not.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.deps = deps
     app.include_router(keys.router)

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Request, Response
-from opentelemetry import trace
 
 from gateway.api.authorization import authorization_of
 from gateway.files.service import FilesService
@@ -64,7 +63,6 @@ async def verified_caller(request: Request, response: Response, deps: Deps) -> A
     if principal is None:
         principal = await deps.authenticator.authenticate(authorization)
     ticket = await deps.admission.admit(principal, "", 0)
-    trace.get_current_span().set_attribute("sixfold.request_id", request_id_of(request))
     response.raw_headers.extend(ticket.headers)
     try:
         yield principal
