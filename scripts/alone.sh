@@ -8,9 +8,9 @@ uv=.venv/bin/uv
 work=$(mktemp -d "${TMPDIR:-/tmp}/sixfold-alone.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 members=("$@")
-[ "${#members[@]}" -gt 0 ] || members=(proto servicekit gateway cli retrieval-service model-service)
+[ "${#members[@]}" -gt 0 ] || members=(proto servicekit gateway cli retrieval-service eval-service training-service model-service)
 
-for member in proto servicekit gateway cli retrieval-service model-service; do
+for member in proto servicekit gateway cli retrieval-service eval-service training-service model-service; do
     "$uv" build --quiet --wheel --python .venv/bin/python --out-dir "$work/wheels" "$member"
 done
 
@@ -29,7 +29,7 @@ for root in map(Path, importlib.import_module(name).__path__):
         if "__main__" not in parts and "migrations" not in parts:
             importlib.import_module(".".join(parts).removesuffix(".__init__"))
             seen += 1
-if "torch" in sys.modules and name != "model_service":
+if "torch" in sys.modules and name not in ("model_service", "training_service"):
     sys.exit(f"{name} imports torch")
 print(f"{name}: {seen} modules import alone")
 PY

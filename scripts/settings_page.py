@@ -13,7 +13,7 @@ from pathlib import Path
 from servicekit.settings import ServiceSettings, settings_page
 
 PAGE = Path(__file__).parent.parent / "docs" / "settings.md"
-SERVICES = ("gateway", "model_service", "retrieval_service")
+SERVICES = ("gateway", "model_service", "retrieval_service", "training_service", "eval_service")
 HEAD = """\
 # Settings
 
