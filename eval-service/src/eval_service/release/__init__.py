@@ -1,0 +1,1 @@
+"""A candidate's way to a name, and the way back."""

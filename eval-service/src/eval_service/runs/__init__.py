@@ -1,0 +1,1 @@
+"""Measuring a target: rows in, items and figures out."""
