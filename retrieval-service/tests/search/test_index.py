@@ -33,6 +33,7 @@ class MemoryVectors:
         self.nearest = Nearest(DIMENSIONS)
         self.away = False
         self.asked = 0
+        self.near = False
 
     def put(self, attachment: str, vectors: Vectors) -> None:
         self.put_many({attachment: vectors})
@@ -54,6 +55,9 @@ class MemoryVectors:
     def score(self, vector: npt.NDArray[np.float32], passage_ids: Sequence[str]) -> dict[str, float]:
         self._answer()
         return self.nearest.score(vector, passage_ids)
+
+    def at_hand(self) -> bool:
+        return self.near
 
     def attachments(self) -> set[str]:
         return self.nearest.attachments()

@@ -205,6 +205,10 @@ class ChromaArm:
         pairs = zip(found["ids"][0], found["distances"][0], strict=True)
         return [Scored(passage_id, absolute(1 - distance)) for passage_id, distance in pairs]
 
+    def at_hand(self) -> bool:
+        """See the port."""
+        return self._nearest is not None
+
     def score(self, vector: npt.NDArray[np.float32], passage_ids: Sequence[str]) -> dict[str, float]:
         """See the port."""
         if nearest := self._in_memory_now():
