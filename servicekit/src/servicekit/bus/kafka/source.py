@@ -63,7 +63,15 @@ class KafkaSource:
             fetch_max_bytes=_FETCH_BYTES,
         )
         self._fetched = Fetched()
-        self._client.subscribe(self._topics, listener=_Listener(self._client, keeper, self._fetched))
+        try:
+            for topic in self._topics:
+                # A member that is elected leader before it knows the partitions shares out none of them,
+                # and (3.0) does not always notice when it learns of them.
+                self._client.partitions_for_topic(topic)
+            self._client.subscribe(self._topics, listener=_Listener(self._client, keeper, self._fetched))
+        except BaseException:
+            self.close()
+            raise
 
     def held(self) -> int:
         return len(self._client.assignment())
