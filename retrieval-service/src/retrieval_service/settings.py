@@ -125,12 +125,12 @@ class RetrievalServiceSettings(ServiceSettings):
     index_call_seconds: float = Field(
         600.0,
         gt=0,
-        description="Longest call of an index; the process then ends itself, to be started again.",
+        description="Longest call of an index; then the process ends and is started again.",
     )
     stuck_seconds: float = Field(
         60.0,
         gt=1,
-        description="Seconds for which the process may stand still; it then ends itself, to be started again.",
+        description="Seconds for which the process may stand still; then it ends and is started again.",
     )
     sweep_seconds: float = Field(5.0, gt=0, description="Between two looks for what an index may forget.")
     activity_seconds: float = Field(
