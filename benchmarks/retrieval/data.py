@@ -45,6 +45,28 @@ class Collection:
         ]
 
 
+def halved(whole: Collection) -> tuple[Collection, Collection]:
+    """Articles of even and of odd number, each with the questions about them. Ids are ARTICLE-PARAGRAPH."""
+    return _part(whole, 0), _part(whole, 1)
+
+
+def _part(whole: Collection, rest: int) -> Collection:
+    mine = [i for i, name in enumerate(whole.ids) if int(name.split("-")[0]) % 2 == rest]
+    kept = {whole.ids[i] for i in mine}
+    asked = [i for i, relevant in enumerate(whole.relevant) if relevant <= kept]
+    return Collection(
+        f"{whole.name}-{rest}",
+        whole.language,
+        [whole.ids[i] for i in mine],
+        [whole.titles[i] for i in mine],
+        [whole.texts[i] for i in mine],
+        [whole.queries[i] for i in asked],
+        [whole.relevant[i] for i in asked],
+        whole.document_vectors[mine],
+        whole.query_vectors[asked],
+    )
+
+
 def data_folder() -> Path:
     """The folder of SIXFOLD_DATA. Ends the run, saying so, when it is not there."""
     folder = os.environ.get("SIXFOLD_DATA", "")

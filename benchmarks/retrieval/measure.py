@@ -9,8 +9,8 @@ from typing import Any
 
 from benchmarks.common.budget import rounds
 from benchmarks.common.busy import busy
-from benchmarks.retrieval.data import Collection, scifact, xquad
-from benchmarks.retrieval.quality import measure_quality
+from benchmarks.retrieval.data import Collection, halved, scifact, xquad
+from benchmarks.retrieval.quality import measure_quality, measure_relevance
 from benchmarks.retrieval.sides import SIDES, Side, prepare
 from retrieval_service.search.tuning import mean, ndcg
 
@@ -23,9 +23,21 @@ def measure(*, quick: bool) -> dict[str, Any]:
     science = scifact()
     collections = [science] if quick else [science, xquad("en"), xquad("zh")]
     figures: dict[str, Any] = {"quality": {one.name: measure_quality(one) for one in collections}}
+    if not quick:
+        figures["relevance"] = _relevance(*collections)
     with tempfile.TemporaryDirectory(prefix="sixfold-bench-") as temporary:
         figures |= _speed(science, Path(temporary), quick)
     return figures
+
+
+def _relevance(science: Collection, english: Collection, chinese: Collection) -> dict[str, Any]:
+    """Own questions and those about other documents: of the same kind, and of another."""
+    return {
+        "xquad-en, other articles": measure_relevance(*halved(english)),
+        "xquad-zh, other articles": measure_relevance(*halved(chinese)),
+        "xquad-en, scifact": measure_relevance(english, science),
+        "scifact, xquad-en": measure_relevance(science, english),
+    }
 
 
 def _speed(collection: Collection, folder: Path, quick: bool) -> dict[str, Any]:

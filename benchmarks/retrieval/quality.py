@@ -7,7 +7,8 @@ fifth of the queries is answered with the weight that the other four fifths chos
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from retrieval_service.documents.passage import Passage
 from retrieval_service.search.fusion import Weights
 from retrieval_service.search.index import StoreIndex, attachment_of
 from retrieval_service.search.ports import VectorArm
+from retrieval_service.search.relevance import Relevance
 from retrieval_service.search.tuning import FOLDS, GRID, Judged, choose, mean, ndcg, step_of
 
 TOP = 10
@@ -33,6 +35,30 @@ MEASURES: dict[str, Measure] = {
 
 def measure_quality(collection: Collection) -> dict[str, Any]:
     """Means of each measure, by way of searching: text, vectors, held_out, default, rrf; and the weights."""
+    with _indexed(collection) as (index, lexical, vectors):
+        return _measure(index, lexical, vectors, collection)
+
+
+def measure_relevance(collection: Collection, strangers: Collection) -> dict[str, float]:
+    """Shares of the decision whether to answer that are wrong.
+
+    `refused`: of the collection's own queries. `accepted`: of queries about the other one's documents.
+    """
+    bars = Relevance()
+    with _indexed(collection) as (index, _, _):
+
+        def accepted(asked: Collection) -> float:
+            best = [
+                index.search(query, vector, 1)
+                for query, vector in zip(asked.queries, asked.query_vectors, strict=True)
+            ]
+            return mean(float(bool(hits) and hits[0].score >= bars.bar(hits[0].weight)) for hits in best)
+
+        return {"refused": 1 - accepted(collection), "accepted": accepted(strangers)}
+
+
+@contextmanager
+def _indexed(collection: Collection) -> Iterator[tuple[StoreIndex, TantivyArm, VectorArm]]:
     with tempfile.TemporaryDirectory(prefix="sixfold-bench-") as temporary:
         client = ChromaClient(f"chroma://{temporary}/chroma")
         lexical = open_lexical(Path(temporary) / "lexical")
@@ -40,7 +66,7 @@ def measure_quality(collection: Collection) -> dict[str, Any]:
         index = StoreIndex(lexical, vectors, Weights())
         try:
             _fill(index, collection)
-            return _measure(index, lexical, vectors, collection)
+            yield index, lexical, vectors
         finally:
             index.close()
             client.close()
@@ -80,7 +106,7 @@ def _measure(
     weights = []
     for fold in range(FOLDS):
         chosen = choose([one for number, one in enumerate(judged) if number % FOLDS != fold])
-        weights.append(chosen[collection.language])
+        weights.append(chosen.get(collection.language, chosen[""]))
         for number in range(fold, len(judged), FOLDS):
             held_out[number] = by_step[number][step_of(chosen, judged[number])]
     ways = {

@@ -25,7 +25,10 @@ SIDES = {
 
 def tables(figures: dict[str, Any]) -> list[Table]:
     """Quality, speed, and the whole way of a document where it was measured."""
-    return [_quality(figures["quality"]), _speed(figures)]
+    parts = [_quality(figures["quality"]), _speed(figures)]
+    if "relevance" in figures:
+        parts.insert(1, _relevance(figures["relevance"]))
+    return parts
 
 
 def _quality(quality: dict[str, Any]) -> Table:
@@ -50,6 +53,15 @@ def _quality(quality: dict[str, Any]) -> Table:
             cells = [f"{value:.3f}" for value in values]
             rows.append([f"{title}: {measure}", *cells, f"{gain:+.3f}", goal if measure == "ndcg@10" else ""])
     return Table("Retrieval: quality on judged queries", head, rows)
+
+
+def _relevance(relevance: dict[str, Any]) -> Table:
+    head = ("Whether to answer at all", "own questions refused", "other questions not refused")
+    rows = [
+        [f"{what.replace(', ', ' asked about ')}", f"{one['refused']:.1%}", f"{one['accepted']:.1%}"]
+        for what, one in relevance.items()
+    ]
+    return Table("Retrieval: the relevance decision, with its default bars and weights", head, rows)
 
 
 def _speed(figures: dict[str, Any]) -> Table:

@@ -30,7 +30,7 @@ from servicekit.errors import Reason, SixfoldError
 Item = TypeVar("Item")
 
 HNSW = {"space": "cosine", "ef_construction": 200, "ef_search": 200, "max_neighbors": 32}
-"""Set by measurement: see docs/adr/0014."""
+"""Set by measurement: see docs/adr/0014-search.md."""
 IN_MEMORY = 64 * 1024 * 1024
 """Bytes up to which a store's vectors are searched in memory: 40,000 passages of 384 dimensions."""
 PAGE = 2_000
