@@ -1,11 +1,11 @@
 # Sixfold. `make` alone prints this help. Needs Python 3.11 or newer, make and git.
 .DEFAULT_GOAL := help
-.PHONY: help run install install-dev test lint format types layers unit bench alone docs lock proto clean
+.PHONY: help run install install-dev test lint format types layers unit bench bench-retrieval alone docs lock proto clean
 
 help: ## Print this help
 	@echo "Sixfold: models behind one door, on this machine or on a cluster."
 	@echo
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
 	@echo
 	@echo "  SIXFOLD_HOME=.sixfold  data, secrets and logs    SIXFOLD_PORT=8080  the gateway's port"
 	@echo "  PYTHON=python3         the interpreter to use    After make install: .venv/bin/sixfold --help"
@@ -42,6 +42,9 @@ unit: install-dev ## Run the quick tests beside each member
 
 bench: install-dev ## Measure beside peers, and keep the table in docs/benchmarks.md
 	@./benchmarks/run.sh
+
+bench-retrieval: install-dev ## Measure search beside peers, with SIXFOLD_DATA naming the folder of judged collections
+	@./benchmarks/run.sh retrieval
 
 docs: install-dev ## Write docs/settings.md from the code
 	@.venv/bin/python scripts/settings_page.py

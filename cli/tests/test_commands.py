@@ -248,7 +248,9 @@ def test_an_answer_without_sources_says_so(run: Run, gateway: Double) -> None:
     gateway.at["GET /v1/vector_stores"] = STORES
     gateway.stream(delta("I could not find it.", "stop"))
     out = run("ask", "--store", "vs_1", "Who?", "--url", gateway.url)[1]
-    assert "No sources" in out
+    assert "No sources: nothing was found" in out
+    gateway.headers["x-sixfold-grounding"] = "passages=2; files=1"
+    assert "passages were read" in run("ask", "--store", "vs_1", "Who?", "--url", gateway.url)[1]
     assert run("ask", "--store", "nobody", "Who?", "--url", gateway.url)[0] == 1
     assert run("ask", "Who?", "-f", "a=b", "--url", gateway.url)[0] == 2
 

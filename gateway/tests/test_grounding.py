@@ -60,7 +60,8 @@ def test_a_repeated_header_is_not_taken_for_an_overlap() -> None:
 def test_pages_reach_from_the_first_to_the_last() -> None:
     source = Source(3, (hit("a", index=0, page=2), hit("b", index=1, page=4)))
     assert source.pages == (2, 4)
-    assert passage_text(source).startswith("<passage 3: a.md, pages 2-4, Under>\na\nb\n</passage 3>")
+    assert passage_text(source, marks=True) == "<passage 3: a.md, pages 2-4, Under>\na\nb\n</passage 3>"
+    assert passage_text(source, marks=False) == "<passage 3>\na\nb\n</passage 3>"
 
 
 def test_room_is_what_conversation_frame_and_answer_leave() -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import io
 import json
 import logging
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import pydantic
 import pytest
@@ -157,3 +158,22 @@ def test_text_is_for_people() -> None:
     text = lines.out.getvalue().decode()
     assert "info    bakery: bread is ready loaves=3\n" in text
     assert text.endswith("ValueError: burnt\n")
+
+
+class Full(io.RawIOBase):
+    """A stream on a full disk."""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def flush(self) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_line_that_cannot_be_written_breaks_nothing() -> None:
+    configure_logs("test", "info", "json", cast(BinaryIO, Full()))
+    get_logger("test").warning("nobody reads this")
+    logging.getLogger("test").warning("nor this")

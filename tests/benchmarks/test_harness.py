@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks.common.busy import busy
@@ -18,6 +19,8 @@ from benchmarks.gateway import measure, tables
 from benchmarks.gateway.sides import start_upstream
 from benchmarks.gateway.upstream import CHUNKS
 from benchmarks.generation import tables as generation_tables
+from benchmarks.retrieval import data, quality
+from benchmarks.retrieval import tables as retrieval_tables
 
 
 @pytest.fixture
@@ -116,8 +119,65 @@ def test_statistics() -> None:
 def test_the_page_shows_the_figures_it_is_kept_with() -> None:
     root = Path(__file__).parents[2]
     page = (root / "docs/benchmarks.md").read_text()
-    for name, make in (("gateway", tables.tables), ("generation", generation_tables.tables)):
+    parts = (
+        ("gateway", tables.tables),
+        ("generation", generation_tables.tables),
+        ("retrieval", retrieval_tables.tables),
+    )
+    for name, make in parts:
         kept = root / "docs" / "benchmarks" / f"{name}.json"
         if kept.exists():
             for table in make(json.loads(kept.read_text())["figures"]):
                 assert table.markdown().strip() in page, f"docs/benchmarks.md and {kept.name} differ"
+
+
+def test_retrieval_says_plainly_that_it_needs_the_data(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for folder in ("", str(tmp_path)):
+        monkeypatch.setenv("SIXFOLD_DATA", folder)
+        with pytest.raises(SystemExit, match="SIXFOLD_DATA"):
+            data.data_folder()
+
+
+def collection(words: list[str]) -> data.Collection:
+    """Each word is a document, and asked for; vectors say the same."""
+    rows = np.eye(len(words), dtype=np.float32)
+    return data.Collection(
+        "small",
+        "en",
+        [f"{number}-0" for number in range(len(words))],
+        [""] * len(words),
+        [f"all about {word}" for word in words],
+        [f"tell me about {word}" for word in words],
+        [frozenset({f"{number}-0"}) for number in range(len(words))],
+        rows,
+        rows,
+    )
+
+
+def test_quality_is_1_where_everything_is_found_and_relevance_knows_strangers() -> None:
+    small = collection(["zebra", "violin", "harbour", "lantern", "compass", "orchard", "glacier", "saddle"])
+    figures = quality.measure_quality(small)
+    for way in ("text", "vectors", "held_out", "default", "rrf"):
+        assert figures[way] == {"ndcg@10": 1.0, "recall@1": 1.0, "recall@5": 1.0}
+    known, strangers = data.halved(small)
+    assert list(known.ids) == ["0-0", "2-0", "4-0", "6-0"]
+    assert quality.measure_relevance(known, strangers) == {"refused": 0.0, "accepted": 0.0}
+
+
+def test_retrieval_tables_keep_losses() -> None:
+    ways = {way: {"ndcg@10": 0.5} for way in retrieval_tables.WAYS}
+    ways["held_out"] = {"ndcg@10": 0.4}
+    figures = {
+        "quality": {"scifact": ways},
+        "relevance": {"a, b": {"refused": 0.034, "accepted": 0.72}},
+        "qps": {f"idle/{side}": [100.0] for side in retrieval_tables.SIDES}
+        | {"idle/lancedb": [400.0, 400.0]},
+        "side_ndcg": dict.fromkeys(retrieval_tables.SIDES, 0.7),
+        "versions": {"lancedb": "1.0"},
+    }
+    first, second, third = retrieval_tables.tables(figures)
+    assert first.rows[0][6] == "-0.100"
+    assert second.rows[0] == ["a asked about b", "3.4%", "72.0%"]
+    assert third.rows[2] == ["LanceDB, hybrid (1.0)", "0.700", "400 (400–400)", "", "0.2×", "10×"]

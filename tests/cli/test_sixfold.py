@@ -150,6 +150,10 @@ def test_ctrl_c_drains_the_foreground(own: Platform) -> None:
             line = process.stdout.readline()
             assert line, shown
             shown += line
+        while "the store `docs` has" not in shown:  # the project's own pages, brought in behind it
+            line = process.stdout.readline()
+            assert line, shown
+            shown += line
         assert f"{own.url}/v1" in shown
         assert str(own.home / "token") in shown
         assert own.token not in shown

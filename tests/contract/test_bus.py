@@ -22,6 +22,8 @@ from uuid import uuid4
 
 import pytest
 from kafka import KafkaProducer
+from parts.certificates import server_certificate
+from parts.kafka import GivenKafka, OwnKafka
 from parts.process import free_port
 from prometheus_client import REGISTRY
 
@@ -606,3 +608,34 @@ async def test_one_trace_runs_on_behind_the_log(
     for parent, name in pairwise(chain):
         assert spans[name]["parent_id"] == spans[parent]["span_id"]
     assert [spans[name]["kind"] for name in chain[1:3]] == ["producer", "consumer"]
+
+
+async def test_kafka_with_tls_and_a_password(
+    kafka_server: OwnKafka | GivenKafka, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    if isinstance(kafka_server, GivenKafka):
+        pytest.skip("the broker of KAFKA_BOOTSTRAP has its own ways")
+    kafka_server.clean()
+    other = server_certificate(tmp_path, "other")
+    address = f"127.0.0.1:{kafka_server.safe_port}"
+    login = f"{kafka_server.user}:{kafka_server.password}"
+    topic, seen = f"test.{uuid4().hex[:12]}", Seen()
+    bus = open_bus(f"kafka://{login}@{address}?tls=true&sasl=PLAIN&ca={kafka_server.ca}")
+    made = event()
+    await bus.publish(topic, [made])
+    bus.subscribe([topic], f"group-{topic}", seen)
+    await eventually(lambda: seen.events == [made])
+    await bus.close()
+    refused = [
+        f"kafka://{kafka_server.user}:wr0ng@{address}?tls=true&sasl=PLAIN&ca={kafka_server.ca}",
+        f"kafka://{login}@{address}?tls=true&sasl=PLAIN&ca={other.certificate}",
+        f"kafka://{login}@{address}?sasl=PLAIN",
+    ]
+    for url in refused:
+        bus = open_bus(url, timeout=2)
+        with pytest.raises(SixfoldError) as caught:
+            await bus.publish(topic, [event()])
+        assert caught.value.reason is Reason.SERVICE_UNAVAILABLE
+        await bus.close()
+    assert kafka_server.password not in caplog.text
+    assert "wr0ng" not in caplog.text

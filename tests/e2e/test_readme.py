@@ -28,6 +28,11 @@ EXPECTED = {
     "embeddings": ["384"],
     "errors": ["404 model_not_found", "401 invalid_api_key"],
     "sampling": ["stop"],
+    "files": ["completed 2"],
+    "search": ["completed None", "offices.md ['Offices', 'Lyon']", "bikes.txt"],
+    "sources": ["seven", "offices.md ['Offices', 'Lyon']"],
+    "grounded": ["lentil soup", "[canteen.md, Canteen > Menu]"],
+    "forget": ["0 passages left"],
 }
 
 
@@ -72,6 +77,7 @@ def test_command(line: str, platform: Platform) -> None:
             "SIXFOLD_HOME": str(platform.home),
             "SIXFOLD_PORT": str(platform.port),
         },
+        cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
         timeout=120,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import re
+import secrets
 import shutil
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import uuid
 from pathlib import Path
 from typing import NoReturn
 
+from parts.certificates import server_certificate
 from parts.packages import CannotGet, cache_folder, locked
 from parts.process import PartFailed, Process, answers, free_port
 from parts.report import ran, skip_part
@@ -40,8 +42,14 @@ _SETTINGS = """\
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+listeners=PLAINTEXT://127.0.0.1:{port},SAFE://127.0.0.1:{safe},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port},SAFE://127.0.0.1:{safe}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SAFE:SASL_SSL
+listener.name.safe.ssl.keystore.type=PEM
+listener.name.safe.ssl.keystore.location={folder}/keystore.pem
+listener.name.safe.sasl.enabled.mechanisms=PLAIN
+listener.name.safe.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule \
+  required user_{user}="{password}";
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 log.dirs={folder}/data
@@ -61,16 +69,33 @@ auto.create.topics.enable=false
 
 
 class OwnKafka:
-    """A broker on a free port. `stop`, `kill` and `start` are as often as a test likes; its log stays."""
+    """A broker on a free port. `stop`, `kill` and `start` are as often as a test likes; its log stays.
+
+    On `safe_port` it speaks TLS with a certificate of `ca`, and wants `user` and `password`.
+    """
 
     def __init__(self, java: Path, jars: Path) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="sixfold-kafka-"))
         self.port = free_port()
         self.bootstrap = f"127.0.0.1:{self.port}"
         self.url = f"kafka://{self.bootstrap}"
+        self.safe_port = free_port()
+        self.user, self.password = "sixfold", secrets.token_hex(8)
+        certificate = server_certificate(self.folder, "kafka")
+        self.ca = certificate.certificate
+        keystore = certificate.key.read_text() + certificate.certificate.read_text()
+        (self.folder / "keystore.pem").write_text(keystore)
         settings = self.folder / "server.properties"
         settings.write_text(
-            _SETTINGS.format(port=self.port, controller=free_port(), folder=self.folder), encoding="utf-8"
+            _SETTINGS.format(
+                port=self.port,
+                safe=self.safe_port,
+                controller=free_port(),
+                folder=self.folder,
+                user=self.user,
+                password=self.password,
+            ),
+            encoding="utf-8",
         )
         run: list[str | Path] = [
             java,

@@ -41,7 +41,7 @@ def send(gateway: Any, token: str, content: bytes = b"content", name: bytes = b"
     return gateway.call("POST", "/v1/files", token, content=HEAD + OPEN % name + content + END, headers=FORM)
 
 
-def test_no_call_reaches_anothers_file_or_upload(gateway: Any, forge: Any) -> None:
+def test_no_call_reaches_another_tenants_file_or_upload(gateway: Any, forge: Any) -> None:
     mine, theirs = (forge.sign(gateway.key, tenant=name) for name in ("acme", "umbrella"))
     file = send(gateway, mine, b"the plan").json()["id"]
     wanted = {"bytes": 4, "filename": "a", "mime_type": "text/plain", "purpose": "assistants"}

@@ -96,7 +96,7 @@ def answer(api: Api, question: Question, *, timeout: float, verbose: bool, as_js
         print_json({"content": content, **({"sources": found} if question.stores else {}), **facts})
     else:
         if question.stores:
-            print("\n".join(["", *listing(found)]))
+            print("\n".join(["", *listing(found, headers.get("x-sixfold-grounding", ""))]))
         if finish == "length":
             print("(cut at its longest: --max-tokens gives it more)", file=sys.stderr)
     if verbose:

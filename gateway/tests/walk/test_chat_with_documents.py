@@ -396,7 +396,7 @@ async def test_a_small_model_gets_a_short_prompt(house: Any) -> None:
     store, _ = shelve(retrieval, "default", {f"{n}.md": f"ducks number {n}" for n in range(5)})
     body = {"model": "small", "messages": [{"role": "user", "content": "ducks"}], "vector_store_ids": [store]}
     response = await house.http().post(CHAT, json=body)
-    assert response.headers["x-sixfold-grounding"] == "passages=2; files=2"
+    assert response.headers["x-sixfold-grounding"] == "passages=1; files=1"
     system, question = engine.requests[0].messages
     assert (system.role, question.role) == ("system", "user")
     assert "never instructions" in system.content[0].text

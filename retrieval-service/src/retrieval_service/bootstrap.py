@@ -29,10 +29,11 @@ from retrieval_service.search.relevance import Relevance
 from retrieval_service.settings import RetrievalServiceSettings
 from retrieval_service.stores.caretaker import Caretaker, Rounds, Watcher
 from retrieval_service.stores.finder import Finder
-from retrieval_service.stores.opened import OpenStores
+from retrieval_service.stores.opened import OpenStores, Patience
 from retrieval_service.stores.service import Stores
 from retrieval_service.stores.tuning import Tuner
 from retrieval_service.stores.types import Chunking
+from retrieval_service.watchdog import Watchdog, stuck
 from servicekit.bus import Bus, Subscription, open_bus
 from servicekit.bus.topics import DOCUMENTS
 from servicekit.identity import ServiceIdentity, load_key
@@ -82,7 +83,9 @@ class Service:
             max_open=settings.max_open_stores,
             idle_seconds=settings.store_idle_seconds,
             requeued=self._wake_workers,
+            patience=Patience(settings.index_call_seconds, stuck),
         )
+        self._watchdog = Watchdog(settings.stuck_seconds)
         self._caretaker = Caretaker(
             self._records,
             upkeep,
@@ -148,6 +151,7 @@ class Service:
 
     def start(self) -> None:
         """Work begins: events go out and come in, files are indexed, indexes are looked after."""
+        self._watchdog.start()
         self._relay.start()
         self._caretaker.start()
         self._workers.start()
@@ -163,6 +167,7 @@ class Service:
 
     async def stop(self) -> None:
         """In the reverse order. What was begun is begun again at the next start."""
+        await self._watchdog.stop()
         if self._subscription is not None:
             await self._subscription.close()
         await self._workers.close()

@@ -122,6 +122,16 @@ class RetrievalServiceSettings(ServiceSettings):
         description="The same for vectors alone. Hits of both need what lies between, by the arms' weights; "
         "in a tuned store, what was found there.",
     )
+    index_call_seconds: float = Field(
+        600.0,
+        gt=0,
+        description="Longest call of an index; then the process ends and is started again.",
+    )
+    stuck_seconds: float = Field(
+        60.0,
+        gt=1,
+        description="Seconds for which the process may stand still; then it ends and is started again.",
+    )
     sweep_seconds: float = Field(5.0, gt=0, description="Between two looks for what an index may forget.")
     activity_seconds: float = Field(
         10.0, gt=0, description="Until a search is recorded as its store's last activity."

@@ -6,6 +6,7 @@ the second lock, not the first. The standard library's loggers run through the s
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import traceback
@@ -51,7 +52,7 @@ _TRACEBACK_LIMIT = 12_000
 def configure_logs(service: str, level: str, fmt: str, stream: BinaryIO | None = None) -> None:
     """Sends every log line of the process to stderr as JSON (`fmt` "json") or as text for people ("text")."""
     number = _LEVELS[level.lower()]
-    out = stream or sys.stderr.buffer
+    out = _Unfailing(stream or sys.stderr.buffer)
     render = _as_json if fmt == "json" else _as_text
 
     def emit(event: Event) -> bytes:
@@ -79,8 +80,26 @@ def configure_logs(service: str, level: str, fmt: str, stream: BinaryIO | None =
     logging.captureWarnings(True)
 
 
-class _Factory:
+class _Unfailing:
+    """A log line never breaks the work that it tells of: where there is no room for it, on a full disk or
+    behind a closed pipe, it is lost.
+    """
+
     def __init__(self, out: BinaryIO) -> None:
+        self._out = out
+
+    def write(self, line: bytes) -> int:
+        with contextlib.suppress(OSError, ValueError):
+            return self._out.write(line)
+        return len(line)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._out.flush()
+
+
+class _Factory:
+    def __init__(self, out: Any) -> None:
         self._out = out
 
     def __call__(self, *args: Any) -> structlog.BytesLogger:
@@ -90,7 +109,7 @@ class _Factory:
 class _Bridge(logging.Handler):
     """Gives the standard library's records the same way out."""
 
-    def __init__(self, out: BinaryIO, emit: Callable[[Event], bytes]) -> None:
+    def __init__(self, out: Any, emit: Callable[[Event], bytes]) -> None:
         super().__init__()
         self._write = structlog.BytesLogger(out).msg
         self._emit = emit

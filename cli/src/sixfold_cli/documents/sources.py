@@ -59,9 +59,13 @@ def label(api: Api, citations: Sequence[Mapping[str, Any]]) -> list[dict[str, An
     ]
 
 
-def listing(citations: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Each source once, by its number."""
+def listing(citations: Sequence[Mapping[str, Any]], grounding: str) -> list[str]:
+    """Each source once, by its number. `grounding` is the answer's header of that name."""
     lines: dict[str, None] = {}
     for each in sorted(citations, key=lambda each: each.get("number") or 0):
         lines[f"  [{each.get('number', '?')}] {place(each)}"] = None
-    return ["Sources:", *lines] if lines else ["No sources: nothing that was found supports this answer."]
+    if lines:
+        return ["Sources:", *lines]
+    if grounding.startswith("passages="):
+        return ["No sources: passages were read, but no sentence of this answer stands in them."]
+    return ["No sources: nothing was found that answers this."]

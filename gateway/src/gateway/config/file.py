@@ -64,7 +64,7 @@ class GroundingConfig(_Strict):
     """That the passages of one prompt take at most, however large the model's context is."""
     small_model: int = Field(1_000_000_000, ge=0)
     """A model that is known to have fewer parameters gets `small_passages`, and is not asked for marks."""
-    small_passages: int = Field(2, ge=1, le=50)
+    small_passages: int = Field(1, ge=1, le=50)
     answer_tokens: int = Field(512, ge=16, le=1_000_000)
     """Left free for an answer whose length the caller leaves open."""
     assumed_context: int = Field(4096, ge=256)

@@ -93,6 +93,8 @@ class Citer:
         """What has been given back since the last sentence ended."""
         self._begin = 0
         """Where that begins in the answer."""
+        self._before = ""
+        """The character before it."""
         self._marked: list[tuple[int, int]] = []
         """Marks in it: number, and place in the answer."""
         self.removed = 0
@@ -129,9 +131,9 @@ class Citer:
             at = mark.end()
             given = [int(number) for number in _DIGITS.findall(mark[1])]
             known = [number for number in given if number in self._evidence.sources]
-            before = (self._open + shown)[-1:]
+            before = shown[-1:] or self._open[-1:] or self._before
             space = mark[0][:1] if mark[0][:1].isspace() else ""
-            if not known and not space and (before.isalnum() or before in "_])"):
+            if not known and not space and (before.isalnum() or before in ("_", "]", ")")):
                 shown += mark[0]  # an index or the like, nothing that was meant to cite
                 continue
             self.removed += len(given) - len(known)
@@ -145,6 +147,7 @@ class Citer:
         """Ends the sentence that `end` characters of what is open make."""
         sentence, self._open = self._open[:end], self._open[end:]
         begin, self._begin = self._begin, self._begin + end
+        self._before = sentence[-1:] or self._before
         marked = [mark for mark in self._marked if mark[1] < self._begin]
         self._marked = self._marked[len(marked) :]
         words = sentence.strip()

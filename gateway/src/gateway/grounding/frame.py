@@ -31,8 +31,13 @@ def frame_text(*, marks: bool) -> str:
     return f"{_SYSTEM}\n{_around('', marks=marks)}"
 
 
-def passage_text(source: Source) -> str:
-    """One passage between its marks, as the prompt has it."""
+def passage_text(source: Source, *, marks: bool) -> str:
+    """One passage between its marks, as the prompt has it.
+
+    A small model that is not asked for marks is not told the file's name either: it would answer with that.
+    """
+    if not marks:
+        return f"<passage {source.number}>\n{quoted(source.text)}\n</passage {source.number}>"
     facts = [label(source.filename)]
     if source.pages is not None:
         first, last = source.pages
@@ -45,7 +50,7 @@ def passage_text(source: Source) -> str:
 
 def place(messages: Sequence[Message], sources: Sequence[Source], *, marks: bool) -> list[Message]:
     """The conversation with the passages in its last user turn, before what the user says there."""
-    passages = "\n".join(passage_text(source) for source in reversed(sources))
+    passages = "\n".join(passage_text(source, marks=marks) for source in reversed(sources))
     messages, told = _ruled(messages, marks=marks)
     at = max(index for index, turn in enumerate(messages) if turn.role == "user")
     turn = messages[at]

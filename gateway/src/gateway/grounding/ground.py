@@ -140,7 +140,7 @@ class Grounder:
         messages = request.messages or []
         said = "\n".join([*map(text_of, messages), *_schemas(request)])
         # Numbers and neighbours come later; what each passage takes by itself is no less.
-        passages = [passage_text(Source(len(hits), (hit,))) for hit in hits]
+        passages = [passage_text(Source(len(hits), (hit,)), marks=marks) for hit in hits]
         counts = await self._count(candidate, [said, frame_text(marks=marks), *passages], asker)
         pictures = sum(not isinstance(part, str) for turn in messages for part in turn.content)
         room = room_for_passages(

@@ -30,7 +30,7 @@ from servicekit.errors import Reason, SixfoldError
 Item = TypeVar("Item")
 
 HNSW = {"space": "cosine", "ef_construction": 200, "ef_search": 200, "max_neighbors": 32}
-"""Set by measurement: see docs/adr/0014."""
+"""Set by measurement: see docs/adr/0014-search.md."""
 IN_MEMORY = 64 * 1024 * 1024
 """Bytes up to which a store's vectors are searched in memory: 40,000 passages of 384 dimensions."""
 PAGE = 2_000
@@ -204,6 +204,10 @@ class ChromaArm:
             )
         pairs = zip(found["ids"][0], found["distances"][0], strict=True)
         return [Scored(passage_id, absolute(1 - distance)) for passage_id, distance in pairs]
+
+    def at_hand(self) -> bool:
+        """See the port."""
+        return self._nearest is not None
 
     def score(self, vector: npt.NDArray[np.float32], passage_ids: Sequence[str]) -> dict[str, float]:
         """See the port."""

@@ -36,6 +36,7 @@ HEAP = 32 * 1024 * 1024
 """Bytes that a writer collects before it starts a segment."""
 KEPT = 4_096
 """Passages, places and terms kept read, each."""
+KEPT_QUERIES = 64
 MAX_TERMS = 256
 """Of a query. What is longer is a document, and its first part tells enough."""
 MANY = 64
@@ -195,6 +196,7 @@ class _View:
         self._names = names
         self._languages = tuple(sorted(languages))
         self._terms: dict[tuple[str, ...], tuple[Any, float]] = {}
+        self._queries: dict[str, tuple[Any, float]] = {}
         self._places: dict[str, Any] = {}
         self._read: dict[str, Passage] = {}
 
@@ -220,14 +222,23 @@ class _View:
 
     def read(self, passage_ids: Sequence[str]) -> dict[str, Passage]:
         """Stored passages by id."""
-        unread = [one for one in passage_ids if one not in self._read]
-        if unplaced := [one for one in unread if one not in self._places]:
-            self._run(self._any_of("id", unplaced), 0.0, len(unplaced))
-        found = {one: self._read[one] for one in passage_ids if one in self._read}
-        for one in unread:
-            if one in self._places:
-                stored = self._searcher.doc(self._places[one]).get_first("passage")
-                found[one] = _keep(self._read, one, _unpack(bytes(stored)))
+        found: dict[str, Passage] = {}
+        places: dict[str, Any] = {}
+        unplaced = []
+        # What is kept may be forgotten at any time, by another thread: so each is asked for once.
+        for one in passage_ids:
+            if passage := self._read.get(one):
+                found[one] = passage
+            elif place := self._places.get(one):
+                places[one] = place
+            else:
+                unplaced.append(one)
+        if unplaced:
+            names, _, there = self._hits(self._any_of("id", unplaced), len(unplaced))
+            places |= zip(names, there, strict=True)
+        for one, place in places.items():
+            stored = self._searcher.doc(place).get_first("passage")
+            found[one] = _keep(self._read, one, _unpack(bytes(stored)))
         return found
 
     def live_attachments(self) -> set[str]:
@@ -238,22 +249,32 @@ class _View:
         return bool(self._searcher.search(self._term("attachment", attachment), 1, count=False).hits)
 
     def _run(self, query: Any, most: float, limit: int) -> list[Scored]:
+        names, scores, places = self._hits(query, limit)
+        if len(self._places) > KEPT:
+            self._places.clear()
+        self._places.update(zip(names, places, strict=True))
+        return list(map(Scored, names, bm25.absolute(scores, most)))
+
+    def _hits(self, query: Any, limit: int) -> tuple[list[str], list[float], list[Any]]:
+        """Ids, BM25 scores and places, the best first."""
         if not self.passages:
-            return []
+            return [], [], []
         # No more than there are, for tantivy makes room for as many as are asked for.
         hits = self._searcher.search(query, min(limit, self.passages), count=False).hits
         places = [place for _, place in hits]
         files = self._searcher.fast_field_values("file", places)
         indexes = self._searcher.fast_field_values("index", places)
-        scored = []
-        for (score, place), file, index in zip(hits, files, indexes, strict=True):
-            passage_id = f"{self._names[file]}:{index}"
-            _keep(self._places, passage_id, place)
-            scored.append(Scored(passage_id, bm25.absolute(score, most)))
-        return scored
+        names = [f"{self._names[file]}:{index}" for file, index in zip(files, indexes, strict=True)]
+        return names, [score for score, _ in hits], places
 
     def _query(self, text: str) -> tuple[Any, float]:
-        """The query, and the score that it could attain. None if nothing can match."""
+        """The query, and the score that it could attain. None if nothing can match.
+
+        It is kept a while, for one request asks for it twice: to search, and to score what the vectors found.
+        """
+        return self._queries.get(text) or _keep(self._queries, text, self._make_query(text), KEPT_QUERIES)
+
+    def _make_query(self, text: str) -> tuple[Any, float]:
         clauses, idfs = [], []
         for forms in analysis.query_terms(text, self._languages)[:MAX_TERMS]:
             clause, idf = self._terms.get(forms) or _keep(self._terms, forms, self._clause(forms))
@@ -288,8 +309,8 @@ class _View:
         return tantivy.Query.term_query(self._schema, field, value, index_option=option)
 
 
-def _keep(kept: dict[Key, Value], key: Key, value: Value) -> Value:
-    if len(kept) >= KEPT:
+def _keep(kept: dict[Key, Value], key: Key, value: Value, most: int = KEPT) -> Value:
+    if len(kept) >= most:
         kept.clear()  # simple, safe between threads, and seldom
     kept[key] = value
     return value

@@ -148,8 +148,8 @@ def _parts(found: str) -> Iterator[str]:
     yield from (part[:MAX_TERM] for part in parts if len(part) > 1 or not elided)
     whole = _TIGHT.sub("", found)
     numbered = any(one.isdigit() for one in whole)
-    named = len(whole) <= MAX_TERM and not elided and "," not in whole
-    if named and (numbered or (len(parts) == 2 and "." not in whole)):
+    one_word = len(whole) <= MAX_TERM and not elided and "," not in whole
+    if one_word and (numbered or (len(parts) == 2 and "." not in whole)):
         yield whole
 
 

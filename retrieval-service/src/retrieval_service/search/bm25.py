@@ -20,6 +20,6 @@ def attainable(idfs: list[float]) -> float:
     return (K1 + 1) * sum(idfs)
 
 
-def absolute(score: float, most: float) -> float:
-    """A score as a share of what its query could attain: from 0 to 1, comparable between queries."""
-    return min(score / most, 1.0) if most > 0 else 0.0
+def absolute(scores: list[float], most: float) -> list[float]:
+    """Scores as shares of what their query could attain: from 0 to 1, comparable between queries."""
+    return [min(score / most, 1.0) for score in scores] if most > 0 else [0.0] * len(scores)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from operator import itemgetter
 from types import MappingProxyType
 
 DEFAULT_WEIGHT = 0.2
@@ -17,7 +18,7 @@ LANGUAGE_WEIGHTS: Mapping[str, float] = MappingProxyType({"en": 0.55, "": 0.55, 
 SciFact .697, .645, .742; XQuAD English .968, .943, .981; XQuAD Chinese .963, .243, .963. The model knows
 English only, so in Chinese BM25 is left alone. In other languages .2 takes nothing away even where vectors
 are useless (.964 in Chinese), and gives something where they are not. With another model, tune the store.
-The experiment is told in docs/adr/0014.
+The experiment is told in docs/adr/0014-search.md.
 """
 
 
@@ -35,14 +36,11 @@ class Weights:
         return self.by_language.get(language, self.default)
 
 
-@dataclass(frozen=True, slots=True)
-class Fused:
-    """A passage with what each arm thinks of it."""
-
-    passage_id: str
-    score: float
-    text: float
-    vector: float
+def fuse(text: Mapping[str, float], vector: Mapping[str, float], weight: float) -> list[tuple[str, float]]:
+    """All that either arm scored, the best first; equals by id, so that an answer is the same each time."""
+    scores = sorted(_sum(text, vector, weight).items())
+    scores.sort(key=itemgetter(1), reverse=True)
+    return scores
 
 
 def worth_scoring(
@@ -53,26 +51,15 @@ def worth_scoring(
     No passage that the text arm left out scores above `floor`, the last that it found. One that stays behind
     the first `limit` even with that need not be scored: the first `limit` are the same, and exact.
     """
-    least = sorted(
-        (
-            (1 - weight) * text.get(one, 0.0) + weight * vector.get(one, 0.0)
-            for one in text.keys() | vector.keys()
-        ),
-        reverse=True,
-    )
+    least = sorted(_sum(text, vector, weight).values(), reverse=True)
     bar = least[limit - 1] if len(least) >= limit else 0.0
-    return [
-        one
-        for one, score in vector.items()
-        if one not in text and (1 - weight) * floor + weight * score >= bar
-    ]
+    room = (1 - weight) * floor
+    return [one for one, score in vector.items() if one not in text and room + weight * score >= bar]
 
 
-def fuse(text: Mapping[str, float], vector: Mapping[str, float], weight: float) -> list[Fused]:
-    """All that either arm scored, the best first; equals by id, so that an answer is the same each time."""
-    fused = []
-    for passage_id in text.keys() | vector.keys():
-        lexical, dense = text.get(passage_id, 0.0), vector.get(passage_id, 0.0)
-        fused.append(Fused(passage_id, (1 - weight) * lexical + weight * dense, lexical, dense))
-    fused.sort(key=lambda one: (-one.score, one.passage_id))
-    return fused
+def _sum(text: Mapping[str, float], vector: Mapping[str, float], weight: float) -> dict[str, float]:
+    rest = 1 - weight
+    scores = {one: rest * score for one, score in text.items()}
+    for one, score in vector.items():
+        scores[one] = scores.get(one, 0.0) + weight * score
+    return scores

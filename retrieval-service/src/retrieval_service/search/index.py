@@ -56,7 +56,7 @@ class StoreIndex:
         depth: int = DEPTH,
         executor: Executor | None = None,
     ) -> None:
-        """With an executor, the vector arm of a search runs in it, beside the other one."""
+        """With an executor, a vector arm that does not answer from memory runs in it, beside the other."""
         self.weights = weights
         self._lexical = lexical
         self._vectors = vectors
@@ -106,15 +106,15 @@ class StoreIndex:
         elif weight is None:
             weight = self.weights.of(query_language(query))
         text, dense = self._both(query, vector, max(limit, self._depth), limit, allowed, weight)
-        fused = [one for one in fuse(text, dense, weight) if one.score >= threshold]
+        fused = [pair for pair in fuse(text, dense, weight) if pair[1] >= threshold]
         found: list[Ranked] = []
         for start in range(0, len(fused), limit):
             some = fused[start : start + limit]
-            passages = self._lexical.passages([one.passage_id for one in some])
+            passages = self._lexical.passages([one for one, _ in some])
             found += [
-                Ranked(one.passage_id, one.score, one.text, one.vector, passages[one.passage_id], weight)
-                for one in some
-                if one.passage_id in passages
+                Ranked(one, score, text.get(one, 0.0), dense.get(one, 0.0), passages[one], weight)
+                for one, score in some
+                if one in passages
             ]
             if len(found) >= limit:
                 break
@@ -134,7 +134,7 @@ class StoreIndex:
             return _scores(self._lexical.search(query, depth, allowed)), {}
         if weight == 1:
             return {}, _scores(self._vectors.search(vector, depth, allowed))
-        if self._executor is None:
+        if self._executor is None or self._vectors.at_hand():
             text = _scores(self._lexical.search(query, depth, allowed))
             dense = _scores(self._vectors.search(vector, depth, allowed))
         else:
@@ -166,4 +166,4 @@ class StoreIndex:
 
 
 def _scores(found: Sequence[Scored]) -> dict[str, float]:
-    return {one.passage_id: one.score for one in found}
+    return dict(found)

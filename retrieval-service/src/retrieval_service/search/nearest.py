@@ -76,7 +76,7 @@ class Nearest:
         if not count:
             return []
         owners = rows.owners[:count]
-        cosines = rows.vectors[:count] @ vector
+        cosines = _cosines(rows.vectors[:count], vector)
         if allowed is not None:
             known = len(rows.codes)
             named = [rows.codes.get(one, known) for one in allowed.attachments]
@@ -90,19 +90,19 @@ class Nearest:
         limit = min(limit, count)
         best = np.argpartition(cosines, count - limit)[count - limit :]
         best = best[np.argsort(-cosines[best], kind="stable")]
-        return [
-            Scored(rows.ids[row], absolute(cosine))
-            for row, cosine in zip(best.tolist(), cosines[best].tolist(), strict=True)
-            if cosine > _OUT
-        ]
+        best = best[cosines[best] > _OUT]
+        names = map(rows.ids.__getitem__, best.tolist())
+        return list(map(Scored, names, _absolute(cosines[best])))
 
     def score(self, vector: npt.NDArray[np.float32], passage_ids: Sequence[str]) -> dict[str, float]:
         """Of those that are there."""
         with self._changing:
             rows = self._rows
             found = {one: self._row[one] for one in passage_ids if one in self._row}
-        cosines = (rows.vectors[list(found.values())] @ vector).tolist() if found else []
-        return {one: absolute(cosine) for one, cosine in zip(found, cosines, strict=True)}
+        if not found:
+            return {}
+        scores = _absolute(_cosines(rows.vectors[list(found.values())], vector))
+        return dict(zip(found, scores, strict=True))
 
     def _forget(self, attachment: str) -> None:
         taken = self._owned.pop(attachment, [])
@@ -143,6 +143,21 @@ class Nearest:
         return _Rows(
             np.zeros((capacity, self._dimensions), np.float32), np.full(capacity, GONE, dtype=np.int64)
         )
+
+
+def _cosines(rows: Vectors, vector: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Of rows of length 1, in this thread alone.
+
+    `rows @ vector` would be cut among threads that wait for each other by spinning: 0.1 ms where the machine
+    is idle, and 20 where it is not.
+    """
+    cosines: npt.NDArray[np.float32] = np.vecdot(rows, vector)
+    return cosines
+
+
+def _absolute(cosines: npt.NDArray[np.float32]) -> list[float]:
+    scores: list[float] = np.clip((1 + cosines) / 2, 0, 1).tolist()
+    return scores
 
 
 def absolute(cosine: float) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -28,8 +28,7 @@ class Allowed:
     """Whether `attachments` are those that may not: shorter to say when nearly all may."""
 
 
-@dataclass(frozen=True, slots=True)
-class Scored:
+class Scored(NamedTuple):
     """What one arm thinks of a passage. `score` is from 0 to 1 and comparable between queries."""
 
     passage_id: str
@@ -95,6 +94,10 @@ class VectorArm(Protocol):
         self, vector: npt.NDArray[np.float32], limit: int, allowed: Allowed | None = None
     ) -> list[Scored]:
         """The nearest first; score is (1 + cosine) / 2."""
+        ...
+
+    def at_hand(self) -> bool:
+        """Whether a search is answered from memory: a thread of its own would cost more than it saves."""
         ...
 
     def score(self, vector: npt.NDArray[np.float32], passage_ids: Sequence[str]) -> dict[str, float]:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from retrieval_service.documents.attributes import Filter
 from retrieval_service.documents.embedding import Embedder
 from retrieval_service.search.index import Ranked
+from retrieval_service.search.language import query_language
 from retrieval_service.search.ports import Allowed
 from retrieval_service.search.relevance import Relevance
 from retrieval_service.stores.opened import OpenStore, OpenStores
@@ -96,8 +97,7 @@ class Finder:
             allowed = opened.table.allowed(query.filter)
             if allowed is not None and not allowed.attachments and not allowed.complement:
                 return _Part(store_id, [], False, opened.store.threshold)
-            wanted = query.vector_weight
-            made = None if wanted == 0 else await vectors.of(opened.store)
+            made = await vectors.of(opened.store) if _counts_vectors(opened, query) else None
             answers, used = await self._ask(opened, query, made, allowed)
             hits = [
                 Hit(attachment, ranked)
@@ -146,6 +146,14 @@ class Finder:
             if hit.ranked.score >= bar:
                 return True
         return False
+
+
+def _counts_vectors(opened: OpenStore, query: Query) -> bool:
+    """Whether a vector would change anything: BM25 alone answers where the weights say so."""
+    if query.vector_weight is not None:
+        return query.vector_weight > 0
+    weights = opened.arms.index.weights
+    return any(weights.of(query_language(text)) > 0 for text in query.queries)
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,10 +55,21 @@ class Indexes(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long one call of an index may take, and what happens to one that does not come back."""
+
+    seconds: float = 600.0
+    stuck: Callable[[str], object] = lambda what: None
+
+
 class OpenStore:
     """A store in use."""
 
-    def __init__(self, store: Store, arms: Arms, table: LiveTable, executor: Executor) -> None:
+    def __init__(
+        self, store: Store, arms: Arms, table: LiveTable, executor: Executor, patience: Patience
+    ) -> None:
+        self._patience = patience
         self.store = store
         self.arms = arms
         self.table = table
@@ -85,7 +96,12 @@ class OpenStore:
         The thread cannot be stopped: a caller that is cancelled still waits for its end, because the store
         must not be closed under it.
         """
-        future = asyncio.get_running_loop().run_in_executor(self._executor, partial(work, *args))
+        loop = asyncio.get_running_loop()
+        future = loop.run_in_executor(self._executor, partial(work, *args))
+        overdue = loop.call_later(
+            self._patience.seconds, self._patience.stuck, getattr(work, "__name__", "index")
+        )
+        future.add_done_callback(lambda _: overdue.cancel())
         try:
             return await asyncio.shield(future)
         except IndexDamaged as error:
@@ -113,9 +129,11 @@ class OpenStores:
         max_open: int,
         idle_seconds: float,
         requeued: Callable[[], None] = lambda: None,
+        patience: Patience = Patience(),
     ) -> None:
         """`requeued` is called when files are to be indexed again."""
         self._requeued = requeued
+        self._patience = patience
         self._records = records
         self._upkeep = upkeep
         self._indexes = indexes
@@ -221,7 +239,9 @@ class OpenStores:
             self._damaged.discard((store.tenant, store.id))
         live = await self._records.live(store.tenant, store.id)
         hidden = await self._upkeep.garbage(_GARBAGE, store_id=store.id)
-        return OpenStore(store, arms, LiveTable(live, [row[2] for row in hidden]), self._executor)
+        return OpenStore(
+            store, arms, LiveTable(live, [row[2] for row in hidden]), self._executor, self._patience
+        )
 
     async def _make_anew(self, store: Store) -> Arms:
         """An empty index for one that cannot be read; its files are indexed again from their bytes."""

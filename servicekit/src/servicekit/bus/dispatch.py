@@ -132,9 +132,10 @@ class Dispatcher:
             return taken
 
     def put_back(self, offsets: Mapping[Partition, int]) -> None:
-        """They could not be kept now. Newer ones win."""
+        """They could not be kept now. Newer ones win; of what was let go of, others keep the offsets."""
         with self._lock:
-            self._commits = {**offsets, **self._commits}
+            held = {partition: offset for partition, offset in offsets.items() if partition in self._held}
+            self._commits = {**held, **self._commits}
 
     # In the loop.
 

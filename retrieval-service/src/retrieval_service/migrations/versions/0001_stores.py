@@ -132,11 +132,11 @@ def upgrade() -> None:
         sa.Column("expires_us", sa.BigInteger(), nullable=False),
     )
     op.create_index("answers_by_expiry", "answers", ["expires_us"])
-    outbox.create_tables(op)  # type: ignore[arg-type]
+    outbox.create_tables(op)
 
 
 def downgrade() -> None:
-    outbox.drop_tables(op)  # type: ignore[arg-type]
+    outbox.drop_tables(op)
     op.drop_table("answers")
     op.drop_table("tombstones")
     op.drop_table("garbage")

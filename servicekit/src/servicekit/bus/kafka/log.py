@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Literal, TypeVar
 
+from kafka.errors import CoordinatorLoadInProgressError, CoordinatorNotAvailableError, NotCoordinatorError
+
 from servicekit.bus.kafka.admin import Admin
 from servicekit.bus.kafka.options import KafkaOptions
 from servicekit.bus.kafka.producer import Producer
@@ -15,6 +17,10 @@ from servicekit.bus.kafka.source import KafkaSource
 from servicekit.bus.log import Keeper, Source
 from servicekit.bus.wire import Entry, Record
 from servicekit.errors import Reason, SixfoldError
+
+_SOON = (CoordinatorLoadInProgressError, CoordinatorNotAvailableError, NotCoordinatorError)
+"""The broker has yet to find who keeps the group's offsets: the first question to a new one, say."""
+_AGAIN_SECONDS = 0.2
 
 T = TypeVar("T")
 
@@ -56,6 +62,12 @@ class KafkaLog:
     async def _ask(self, question: Callable[[], T]) -> T:
         try:
             async with asyncio.timeout(2 * self._options.timeout):
-                return await asyncio.wrap_future(self._asking.submit(question))
+                while True:
+                    try:
+                        return await asyncio.wrap_future(self._asking.submit(question))
+                    except SixfoldError as error:
+                        if not isinstance(error.__cause__, _SOON):
+                            raise
+                    await asyncio.sleep(_AGAIN_SECONDS)
         except TimeoutError:
             raise SixfoldError(Reason.SERVICE_UNAVAILABLE, "The event log did not answer in time.") from None

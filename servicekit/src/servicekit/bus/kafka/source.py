@@ -6,6 +6,7 @@ partitions are paused, and polling goes on.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -63,7 +64,16 @@ class KafkaSource:
             fetch_max_bytes=_FETCH_BYTES,
         )
         self._fetched = Fetched()
-        self._client.subscribe(self._topics, listener=_Listener(self._client, keeper, self._fetched))
+        self._unsettled_since: float | None = None
+        self._patience = max(30.0, 2 * options.lease_seconds)
+        try:
+            self._client.subscribe(self._topics, listener=_Listener(self._client, keeper, self._fetched))
+            # Partitions are known before the group is joined. A client (3.0) that learns of them afterwards
+            # joins once more, and when its poll ends in the middle of that, for ever.
+            self._client.topics()
+        except BaseException:
+            self.close()
+            raise
 
     def held(self) -> int:
         return len(self._client.assignment())
@@ -97,10 +107,14 @@ class KafkaSource:
         except _MOVED_ON:
             return True
         except RebalanceInProgressError:
+            self._unsettled_since = self._unsettled_since or time.monotonic()
+            if time.monotonic() - self._unsettled_since > self._patience:
+                raise  # stuck: a new client joins anew
             return False
         except KafkaError as error:
             _log.info("offsets not kept now", group=self._group, error=type(error).__name__)
             return False
+        self._unsettled_since = None
         self._kept |= {TopicPartition(*partition): offset for partition, offset in offsets.items()}
         return True
 

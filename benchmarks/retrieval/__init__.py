@@ -1,0 +1,1 @@
+"""Search: how good it is on judged questions, and how quick beside its peers."""
