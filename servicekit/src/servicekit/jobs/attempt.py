@@ -92,7 +92,9 @@ class Attempt:
         self._told = ""
         self._told_at = 0.0
         self._wanted = ""
-        self._releasing = asyncio.Event()
+        self._releasing = False
+        self._gone = False
+        self._nudged = asyncio.Event()
         self._ready = False
         self._word: Outcome | None = None
         """What the process said last, or why it was killed."""
@@ -101,7 +103,8 @@ class Attempt:
 
     def release(self) -> None:
         """The worker is about to end: the job makes a checkpoint and goes back into the queue."""
-        self._releasing.set()
+        self._releasing = True
+        self._nudged.set()
 
     async def run(self) -> None:
         """Works the claim off. Raises nothing but a cancel, which leaves the job to its lease."""
@@ -152,10 +155,14 @@ class Attempt:
             # The lease is watched until the process is gone: nobody else may begin before.
             if process is not None:
                 await process.close()
-            for task in [*self._asking, *([watching] if watching else [])]:
+            for task in list(self._asking):
                 task.cancel()
-                with contextlib.suppress(asyncio.CancelledError, Exception):
-                    await task
+            await asyncio.gather(*self._asking, return_exceptions=True)
+            if watching is not None:
+                # Not cancelled: what it is writing must be written or not, and not perhaps.
+                self._gone = True
+                self._nudged.set()
+                await watching
         if self._word is None:
             self._word = self._died(code)
         return self._word
@@ -186,6 +193,7 @@ class Attempt:
                     "nice": process.nice,
                     "traceparent": telemetry.traceparent() or claim.traceparent,
                     "telemetry": self._telemetry_url,
+                    "service": self._jobs.source,
                 }
             )
         )
@@ -325,22 +333,33 @@ class Attempt:
 
     async def _watch(self, process: Process) -> None:
         """Keeps the lease, tells the process what is asked, and ends one that goes over its limits."""
-        while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._limits.beat_seconds):
-                    # Only the first time: what was told once needs no hurry any more.
-                    await (asyncio.Event() if self._told else self._releasing).wait()
-            if not await self._beat():
-                await process.kill()
-                return
-            if wanted := self._wanted or ("release" if self._releasing.is_set() else ""):
-                await self._tell(process, wanted)
-            if why := self._over(process):
-                self._word = self._word or why
-                await process.kill()
-            if self._told and time.monotonic() - self._told_at > self._limits.stop_seconds:
-                self._word = self._word or Stood(self._told)
-                await process.kill()
+        try:
+            while not self._gone and await self._look(process):
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._limits.beat_seconds):
+                        await self._nudged.wait()
+                if not self._gone:
+                    self._nudged.clear()
+        except Exception as error:  # without a lease nobody may work
+            _log.error("a job's lease cannot be kept", job=self._claim.id, exc_info=error)
+            self._lost = True
+            await process.kill()
+
+    async def _look(self, process: Process) -> bool:
+        """False once the process was ended."""
+        if not await self._beat():
+            await process.kill()
+            return False
+        if wanted := self._wanted or ("release" if self._releasing else ""):
+            await self._tell(process, wanted)
+        why: Outcome | None = self._over(process)
+        if why is None and self._told and time.monotonic() - self._told_at > self._limits.stop_seconds:
+            why = Stood(self._told)
+        if why is None:
+            return True
+        self._word = self._word or why
+        await process.kill()
+        return False
 
     async def _beat(self) -> bool:
         """False once the job is not ours any more."""

@@ -36,12 +36,13 @@ import tarfile
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
+from servicekit import telemetry
 from servicekit.errors import Reason, SixfoldError
 from servicekit.jobs.lines import MAX_LINE, decode, encode
 
@@ -102,6 +103,8 @@ class Context:
         """A folder for this attempt alone; removed behind it."""
         self.resume = resume
         """Where to go on, or None at the beginning."""
+        self.traceparent = str(start["traceparent"])
+        """Of the order's trace."""
         self._told_at = float("-inf")
         self._archives = 0
 
@@ -173,7 +176,7 @@ Handler = Callable[[Context], Mapping[str, Any] | None]
 
 
 @contextlib.contextmanager
-def no_room(what: str) -> Any:
+def no_room(what: str) -> Iterator[None]:
     """A full disk inside the block becomes a JobFault that is tried again."""
     try:
         yield
@@ -301,13 +304,33 @@ def _die_with(parent: int) -> None:
         _end()
 
 
+@contextlib.contextmanager
+def _span(start: Mapping[str, Any]) -> Iterator[None]:
+    """The order's trace goes on here, where traces are recorded."""
+    if start["telemetry"] in ("", "off"):
+        yield
+        return
+    shutdown = telemetry.configure_tracing(f"{start['service']}-job", str(start["telemetry"]))
+    try:
+        with telemetry.tracer("servicekit.jobs").start_as_current_span(
+            f"run {start['kind']}",
+            context=telemetry.extract({"traceparent": str(start["traceparent"])}),
+            attributes={"sixfold.job.id": str(start["job"]), "sixfold.attempt": int(start["attempt"])},
+            record_exception=False,
+        ):
+            yield
+    finally:
+        shutdown()
+
+
 def _work(channel: _Channel, start: Mapping[str, Any]) -> Mapping[str, Any]:
     """Runs the handler; says how it ended."""
     try:
-        context = Context(channel, start, _unpack(start))
-        module, _, name = str(start["handler"]).partition(":")
-        handler: Handler = getattr(importlib.import_module(module), name)
-        return {"t": "done", "result": dict(handler(context) or {})}
+        with _span(start):
+            context = Context(channel, start, _unpack(start))
+            module, _, name = str(start["handler"]).partition(":")
+            handler: Handler = getattr(importlib.import_module(module), name)
+            return {"t": "done", "result": dict(handler(context) or {})}
     except Stopped:
         return {"t": "stopped"}
     except JobFault as fault:

@@ -61,7 +61,7 @@ class Jobs:
         kept_checkpoints: int = 3,
     ) -> None:
         self._store = store
-        self._source = source
+        self.source = source
         self._prefixes = dict(prefixes)
         self._wake = wake
         self._place_of = func.strpos if store.dialect == "postgresql" else func.instr
@@ -149,7 +149,7 @@ class Jobs:
         event = Event.new(
             "job.created",
             job_pb2.JobCreated(job_id=job_id, kind=new.kind),
-            source=self._source,
+            source=self.source,
             subject=job_id,
             tenant=new.tenant,
         )

@@ -33,6 +33,7 @@ INHERITED = (
 """What a job's process finds of the worker's environment; everything else may hold secrets."""
 _BLOCK = 1024 * 1024
 _EXIT_SECONDS = 5.0
+_POLL_SECONDS = 0.02
 _log = get_logger("servicekit.jobs")
 
 
@@ -148,7 +149,10 @@ class SubprocessProcess:
         self._kill_group()
 
     async def wait(self) -> int:
-        return await self._process.wait()
+        # Its own `wait` also waits for the pipes, which a child of the process may hold open.
+        while (code := self._process.returncode) is None:  # noqa: ASYNC110  nothing tells of it
+            await asyncio.sleep(_POLL_SECONDS)
+        return code
 
     async def close(self) -> None:
         if self._closed:
