@@ -14,25 +14,51 @@ taken for dead can write nothing any more. `servicekit.jobs.child` is the side o
 A service's own migration makes the tables: `jobs.create_tables(op)` beside `outbox.create_tables(op)`.
 """
 
-from servicekit.jobs.jobs import Jobs
-from servicekit.jobs.messages import checkpoint_message, event_message, job_message
-from servicekit.jobs.tables import create_tables, drop_tables
-from servicekit.jobs.types import (
-    Broke,
-    Checkpoint,
-    Claim,
-    Done,
-    Job,
-    JobEvent,
-    Lost,
-    NewJob,
-    Note,
-    Outcome,
-    Status,
-    Steer,
-    Stood,
-)
-from servicekit.jobs.worker import HostCall, Worker, WorkLimits
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from servicekit.jobs.jobs import Jobs
+    from servicekit.jobs.messages import checkpoint_message, event_message, job_message
+    from servicekit.jobs.tables import create_tables, drop_tables
+    from servicekit.jobs.types import (
+        Broke,
+        Checkpoint,
+        Claim,
+        Done,
+        Job,
+        JobEvent,
+        Lost,
+        NewJob,
+        Note,
+        Outcome,
+        Status,
+        Steer,
+        Stood,
+    )
+    from servicekit.jobs.worker import HostCall, Worker, WorkLimits
+
+_WHERE = {
+    "jobs": ("Jobs",),
+    "messages": ("checkpoint_message", "event_message", "job_message"),
+    "tables": ("create_tables", "drop_tables"),
+    "types": (
+        *("Broke", "Checkpoint", "Claim", "Done", "Job", "JobEvent", "Lost", "NewJob", "Note", "Outcome"),
+        *("Status", "Steer", "Stood"),
+    ),
+    "worker": ("HostCall", "WorkLimits", "Worker"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Loads what is asked for when it is: a job's process needs `child`, and neither records nor bus."""
+    for module, names in _WHERE.items():
+        if name in names:
+            return getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = [
     "Broke",
