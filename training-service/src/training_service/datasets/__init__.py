@@ -1,0 +1,1 @@
+"""Data sets: rows that were read, checked, cleaned, split and frozen."""

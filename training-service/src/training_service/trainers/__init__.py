@@ -1,0 +1,1 @@
+"""Trainers: one readable recipe a method. Nothing heavy is imported before a recipe runs."""
