@@ -21,6 +21,8 @@ from servicekit.errors import Reason, SixfoldError
 
 OUTPUT = "{{sample.output_text}}"
 MAX_CRITERIA = 32
+RESERVED = ("passed", "parameters")
+"""What every run has anyway, by these names."""
 REFUSALS = (
     r"\bI(?:'m| am) (?:sorry|unable|not able)\b",
     r"\bI (?:cannot|can't|can not|won't|will not|must decline)\b",
@@ -310,9 +312,11 @@ def parse(given: Any, param: str = "testing_criteria") -> list[Spec]:
         ) from None
     names = [spec.name for spec in specs]
     for index, name in enumerate(names):
-        if name in names[:index]:
+        if name in names[:index] or name in RESERVED:
             raise SixfoldError(
-                Reason.INVALID_REQUEST, "Criteria have names of their own.", param=f"{param}[{index}].name"
+                Reason.INVALID_REQUEST,
+                "Criteria have names of their own, other than 'passed' and 'parameters'.",
+                param=f"{param}[{index}].name",
             )
     return specs
 

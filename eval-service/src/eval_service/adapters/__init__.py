@@ -1,0 +1,1 @@
+"""The outside: model-service and the records."""

@@ -1,0 +1,1 @@
+"""The edges: the contract's calls, and the events that canaries are judged by."""

@@ -1,0 +1,1 @@
+"""OpenAI's batches: a list of requests that is worked off."""

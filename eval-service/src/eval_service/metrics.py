@@ -1,0 +1,23 @@
+"""Every instrument of the eval service. Labels are bounded: states, outcomes, kinds; never ids or names."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from servicekit.metrics import SECONDS
+
+ASKED = Counter(
+    "sixfold_eval_questions_total", "Questions of jobs to models, by call and outcome.", ("call", "outcome")
+)
+ASKING = Histogram(
+    "sixfold_eval_question_seconds", "One question, its repetitions included.", ("call",), buckets=SECONDS
+)
+RELEASES = Counter(
+    "sixfold_eval_release_steps_total", "Steps of releases, by the state that they led to.", ("state",)
+)
+CANARY = Counter(
+    "sixfold_eval_canary_observations_total",
+    "Answers and feedback that canaries were judged by, each once.",
+    ("metric",),
+)
+WATCHERS = Gauge("sixfold_eval_route_watchers", "Gateways that listen to routes.")

@@ -1,0 +1,1 @@
+"""Reports: one page that needs nothing else, and the same as JSON."""
