@@ -1,6 +1,6 @@
 # Sixfold. `make` alone prints this help. Needs Python 3.11 or newer, make and git.
 .DEFAULT_GOAL := help
-.PHONY: help run install install-dev test lint format types layers unit bench bench-retrieval alone docs lock proto clean
+.PHONY: help run install install-dev test lint format types layers unit bench bench-retrieval alone docs lock proto clean chaos
 
 help: ## Print this help
 	@echo "Sixfold: models behind one door, on this machine or on a cluster."
@@ -39,6 +39,9 @@ alone: install-dev ## Install each member by itself and import all of it
 
 unit: install-dev ## Run the quick tests beside each member
 	@.venv/bin/python scripts/checks.py unit
+
+chaos: install-dev ## Kill workers, jobs, service and broker a hundred times, and print what came of it
+	@.venv/bin/pytest -q tests/chaos/chaos_jobs.py
 
 bench: install-dev ## Measure beside peers, and keep the table in docs/benchmarks.md
 	@./benchmarks/run.sh

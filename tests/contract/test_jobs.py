@@ -16,7 +16,16 @@ from typing import Any
 
 import orjson
 import pytest
-from parts.jobs import QUICK, WorkerProcess, Workshop, check_record, eventually, write_package
+from parts.jobs import (
+    QUICK,
+    WorkerProcess,
+    Workshop,
+    alive,
+    check_record,
+    children,
+    eventually,
+    write_package,
+)
 from parts.postgres import Postgres
 from sqlalchemy import text
 
@@ -560,12 +569,12 @@ async def kill_at_random(
             await asyncio.sleep(dice.uniform(0.2, 1.0))
             if dice.random() < 0.5:
                 place = dice.randrange(2)
-                children = _children(workers[place].process.pid)
+                below = children(workers[place].process.pid)
                 workers[place].kill()
-                await eventually(lambda gone=children: not any(map(_alive, gone)), 10)  # type: ignore[misc]
+                await eventually(lambda gone=below: not any(map(alive, gone)), 10)  # type: ignore[misc]
                 workers[place] = WorkerProcess(package, store_url, bus, folder, 3)
-            elif children := [pid for worker in workers for pid in _children(worker.process.pid)]:
-                os.kill(dice.choice(children), signal.SIGKILL)
+            elif below := [pid for worker in workers for pid in children(worker.process.pid)]:
+                os.kill(dice.choice(below), signal.SIGKILL)
         for job in jobs:
             await shop.until(job, "succeeded", seconds=120)
         check_record(shop.lines(), {job.id: 60 for job in jobs}, 5)
@@ -574,20 +583,6 @@ async def kill_at_random(
     finally:
         for worker in workers:
             worker.kill()
-
-
-def _children(pid: int) -> list[int]:
-    found: list[int] = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        found += map(int, (task / "children").read_text().split())
-    return found
-
-
-def _alive(pid: int) -> bool:
-    try:
-        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:1]
-    except FileNotFoundError:
-        return False
 
 
 async def test_over_kafka_a_job_is_done_by_one_of_two_workers(
@@ -613,3 +608,50 @@ async def test_over_kafka_a_job_is_done_by_one_of_two_workers(
             await worker.close()
         await other.close()
         await shop.close()
+
+
+@pytest.mark.timeout(300)
+async def test_on_a_ray_cluster_jobs_go_on_after_a_lost_node(package: Path, tmp_path: Path) -> None:
+    ray = pytest.importorskip("ray", reason="the package ray is not installed")
+    shop = await Workshop.open(f"sqlite:///{tmp_path}/records.db", bus_url(tmp_path), tmp_path)
+    shop.relay.start()
+    worker = shop.new_worker(launcher_url="ray://local?cpus=0.1")
+    try:
+        short = await shop.order(steps=5)
+        await shop.until(short, "succeeded", seconds=200)
+        assert check_record(shop.lines(), {short.id: 5}, 5) == 0
+        shop.record.unlink()
+        long = await shop.order(steps=40, pace=0.1)
+        paused = await shop.order(steps=1000, pace=0.1, every=1000)
+        await eventually(lambda: len([line for line in shop.lines() if line[0] == long.id]) > 8, 120)
+        await eventually(lambda: any(line[0] == paused.id for line in shop.lines()), 120)
+        await shop.jobs.steer("acme", paused.id, Steer.PAUSE)
+        await shop.until(paused, "paused")
+        (kept,), _ = await shop.jobs.checkpoints("acme", paused.id)
+        assert kept.step > 0
+        (host,) = [actor for actor in _hosts() if long.id in actor]
+        os.kill(int(host.split()[0]), signal.SIGKILL)
+        await shop.until(long, "succeeded", seconds=120)
+        assert check_record([line for line in shop.lines() if line[0] == long.id], {long.id: 40}, 5) <= 5
+        diary, _ = await shop.jobs.events("acme", long.id)
+        assert "ended by signal 9" in " ".join(event.message for event in diary)
+        bad = await shop.order("fail", how="fault")
+        assert (await shop.until(bad, "failed", seconds=120)).reason == "BAD_ROW"
+        await worker.close()
+        assert not ray.is_initialized()
+    finally:
+        await worker.close()
+        await shop.close()
+
+
+def _hosts() -> list[str]:
+    """For each job's process that runs: the process id of its parent, and its own working folder."""
+    found = []
+    for process in Path("/proc").iterdir():
+        try:
+            command = (process / "cmdline").read_bytes().split(b"\0")
+            if b"servicekit.jobs.entry" in command:
+                found.append(f"{command[3].decode()} {(process / 'cwd').readlink()}")
+        except OSError:
+            continue
+    return found

@@ -87,9 +87,11 @@ class Workshop:
         bus = open_bus(bus_url)
         return cls(store, bus, open_objects(f"file://{folder}/objects"), folder, **options)
 
-    def new_worker(self, limits: WorkLimits = QUICK, **options: Any) -> Worker:
+    def new_worker(
+        self, limits: WorkLimits = QUICK, *, launcher_url: str = "subprocess://", **options: Any
+    ) -> Worker:
         launcher = open_launcher(
-            "subprocess://", folder=self.folder / "work", environment={"PYTHONPATH": str(TESTS)}
+            launcher_url, folder=self.folder / "work", environment={"PYTHONPATH": str(TESTS)}
         )
         calls = {"double": double, "refuse": refuse}
         worker = Worker(
@@ -205,3 +207,19 @@ class WorkerProcess:
         """Its exit code after SIGTERM."""
         self.process.terminate()
         return self.process.wait(seconds)
+
+
+def children(pid: int) -> list[int]:
+    """Process ids right below a process."""
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        found += map(int, (task / "children").read_text().split())
+    return found
+
+
+def alive(pid: int) -> bool:
+    """Whether it runs; one that nobody has waited for does not."""
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:1]
+    except FileNotFoundError:
+        return False

@@ -95,6 +95,8 @@ class Attempt:
         self._releasing = False
         self._gone = False
         self._nudged = asyncio.Event()
+        self._process: Process | None = None
+        self._started = False
         self._ready = False
         self._word: Outcome | None = None
         """What the process said last, or why it was killed."""
@@ -139,43 +141,55 @@ class Attempt:
 
     async def _work(self) -> Outcome:
         name = f"{self._claim.id}-{self._claim.fence}"
-        watching: asyncio.Task[None] | None = None
-        process: Process | None = None
+        # The lease is kept from here on, however long it takes until there is a process.
+        watching = asyncio.create_task(self._watch(), name=f"watch {name}")
+        code = 0
         try:
-            process = await self._launcher.launch(name)
-            watching = asyncio.create_task(self._watch(process), name=f"watch {name}")
-            await self._start(process)
-            await self._listen(process)
-            code = await self._exit(process)
+            self._process = process = await self._launcher.launch(name)
+            if await self._start(process):
+                await self._listen(process)
+                code = await self._exit(process)
         except LaunchFailed as failed:
             return self._word or Broke(failed.reason, failed.message)
         except SixfoldError as error:
             return self._word or Broke(error.reason.value, error.message, retry=error.status.retryable)
         finally:
             # The lease is watched until the process is gone: nobody else may begin before.
-            if process is not None:
-                await process.close()
+            if self._process is not None:
+                await self._process.close()
             for task in list(self._asking):
                 task.cancel()
             await asyncio.gather(*self._asking, return_exceptions=True)
-            if watching is not None:
-                # Not cancelled: what it is writing must be written or not, and not perhaps.
-                self._gone = True
-                self._nudged.set()
-                await watching
+            # Not cancelled: what it is writing must be written or not, and not perhaps.
+            self._gone = True
+            self._nudged.set()
+            await watching
         if self._word is None:
             self._word = self._died(code)
         return self._word
 
-    async def _start(self, process: Process) -> None:
+    @property
+    def _goes_on(self) -> bool:
+        return self._word is None and not self._lost
+
+    async def _kill(self) -> None:
+        if self._process is not None:
+            await self._process.kill()
+
+    async def _start(self, process: Process) -> bool:
+        """Says what to do; False when the job was taken away or called off meanwhile."""
         claim, resume = self._claim, None
-        if claim.checkpoint is not None:
+        if claim.checkpoint is not None and self._goes_on:
             resume = {
                 "file": "resume.tar",
                 "step": claim.checkpoint.step,
                 "metrics": dict(claim.checkpoint.metrics),
             }
             await process.place("resume.tar", self._objects.read(claim.checkpoint.object_key))
+        if not self._goes_on:
+            return False
+        self._started = True
+        self._heard = time.monotonic()
         await process.send(
             encode(
                 {
@@ -197,6 +211,7 @@ class Attempt:
                 }
             )
         )
+        return True
 
     async def _listen(self, process: Process) -> None:
         """Takes what the process says, until it ends."""
@@ -331,10 +346,10 @@ class Attempt:
                 await self._objects.delete(old.object_key.rpartition("/")[0])
         return id
 
-    async def _watch(self, process: Process) -> None:
+    async def _watch(self) -> None:
         """Keeps the lease, tells the process what is asked, and ends one that goes over its limits."""
         try:
-            while not self._gone and await self._look(process):
+            while not self._gone and await self._look():
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self._limits.beat_seconds):
                         await self._nudged.wait()
@@ -343,22 +358,22 @@ class Attempt:
         except Exception as error:  # without a lease nobody may work
             _log.error("a job's lease cannot be kept", job=self._claim.id, exc_info=error)
             self._lost = True
-            await process.kill()
+            await self._kill()
 
-    async def _look(self, process: Process) -> bool:
+    async def _look(self) -> bool:
         """False once the process was ended."""
         if not await self._beat():
-            await process.kill()
+            await self._kill()
             return False
         if wanted := self._wanted or ("release" if self._releasing else ""):
-            await self._tell(process, wanted)
-        why: Outcome | None = self._over(process)
+            await self._tell(wanted)
+        why: Outcome | None = self._over()
         if why is None and self._told and time.monotonic() - self._told_at > self._limits.stop_seconds:
             why = Stood(self._told)
         if why is None:
             return True
         self._word = self._word or why
-        await process.kill()
+        await self._kill()
         return False
 
     async def _beat(self) -> bool:
@@ -392,9 +407,9 @@ class Attempt:
         self._wanted = wanted
         return True
 
-    def _over(self, process: Process) -> Broke | None:
+    def _over(self) -> Broke | None:
         now = time.monotonic()
-        if process.memory() > self._memory:
+        if self._process is not None and self._process.memory() > self._memory:
             mebibytes = math.ceil(self._memory / 1024**2)
             return Broke(
                 "MEMORY_LIMIT", f"The job needs more than its {mebibytes:,} MiB of memory.", retry=False
@@ -403,17 +418,20 @@ class Attempt:
             return Broke(
                 "TIME_LIMIT", f"The job took longer than its {self._seconds:,g} seconds.", retry=False
             )
-        if now - self._heard > self._limits.silent_seconds:
+        if self._started and now - self._heard > self._limits.silent_seconds:
             return Broke("STUCK", "The job's process said nothing for too long.")
         return None
 
-    async def _tell(self, process: Process, how: str) -> None:
+    async def _tell(self, how: str) -> None:
         if how == self._told or self._told == "cancel":
             return
         if not self._told:
             self._told_at = time.monotonic()
         self._told = how
-        await process.send(encode({"t": "stop", "how": "pause" if how == "release" else how}))
+        if self._started and self._process is not None:
+            await self._process.send(encode({"t": "stop", "how": "pause" if how == "release" else how}))
+        else:
+            self._word = self._word or Stood(how)  # before it began
 
     async def _exit(self, process: Process) -> int:
         try:

@@ -122,7 +122,7 @@ class SubprocessProcess:
             await self._process.stdin.drain()
 
     async def open(self, name: str) -> AsyncGenerator[bytes, None]:
-        path = self._inside(name)
+        path = self.inside(name)
         file = await asyncio.to_thread(path.open, "rb")
         try:
             while block := await asyncio.to_thread(file.read, _BLOCK):
@@ -130,10 +130,10 @@ class SubprocessProcess:
         finally:
             file.close()
 
-    async def place(self, name: str, chunks: AsyncIterator[bytes]) -> None:
-        path = self._inside(name)
+    async def place(self, name: str, chunks: AsyncIterator[bytes], *, append: bool = False) -> None:
+        path = self.inside(name)
         try:
-            file = await asyncio.to_thread(path.open, "wb")
+            file = await asyncio.to_thread(path.open, "ab" if append else "wb")
             try:
                 async for chunk in chunks:
                     await asyncio.to_thread(file.write, chunk)
@@ -170,7 +170,7 @@ class SubprocessProcess:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
 
-    def _inside(self, name: str) -> Path:
+    def inside(self, name: str) -> Path:
         """The job names its files; it must not name others'."""
         path = (self._folder / name).resolve()
         if not path.is_relative_to(self._folder.resolve()) or path == self._folder:
