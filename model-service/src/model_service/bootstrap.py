@@ -5,11 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from model_service import metrics
+from model_service.adapters.artifacts import ChildPreparer
 from model_service.engines.base import Engine
+from model_service.models.additions import Additions, Bounds
 from model_service.models.catalog import Catalog
 from model_service.models.config import ModelConfig, load_config
+from model_service.models.trained import TrainedFolders
 from model_service.settings import ModelServiceSettings
 from servicekit.errors import Reason, SixfoldError
+from servicekit.identity import load_key
+from servicekit.objects import Objects, open_objects
 from servicekit.rpc import Tls
 
 SCHEMES = (
@@ -56,6 +61,25 @@ def make_catalog(settings: ModelServiceSettings) -> Catalog:
     catalog = Catalog(models, make_engine, load_seconds=settings.load_seconds)
     metrics.watch(catalog)
     return catalog
+
+
+def make_objects(settings: ModelServiceSettings) -> Objects:
+    """Where artifacts of trainings lie. Connects at the first use."""
+    key = load_key(settings.objects_key_file) if settings.objects_key_file else None
+    try:
+        return open_objects(settings.objects, key=key, threads=2)
+    except ValueError as error:
+        raise SystemExit(f"SIXFOLD_OBJECTS_URL: {error}.") from None
+
+
+def make_additions(settings: ModelServiceSettings, catalog: Catalog, objects: Objects) -> Additions:
+    """What takes trained models in."""
+    root = settings.trained_folder
+    preparer = ChildPreparer(
+        objects, root, limit=settings.max_artifact_bytes, seconds=settings.convert_seconds
+    )
+    bounds = Bounds(settings.max_trained_models, settings.max_tenant_models)
+    return Additions(catalog, TrainedFolders(root), preparer, bounds)
 
 
 def _openai(name: str, url: str, options: dict[str, Any]) -> Engine:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from typing import TYPE_CHECKING
 
 from model_service.settings import ModelServiceSettings
 from servicekit.settings import load_settings
+
+if TYPE_CHECKING:
+    from model_service.models.catalog import Catalog
 
 SERVICE = "model-service"
 
@@ -34,7 +38,7 @@ async def serve(settings: ModelServiceSettings) -> int:
     # Engine processes are forked and at once replaced: gRPC need not prepare for that, nor warn of it.
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     from model_service.api.service import ModelService
-    from model_service.bootstrap import make_catalog, make_tls
+    from model_service.bootstrap import make_additions, make_catalog, make_objects, make_tls
     from model_service.models.config import ConfigError
     from servicekit.identity import ServiceIdentity
     from servicekit.lifecycle import Lifecycle
@@ -51,6 +55,8 @@ async def serve(settings: ModelServiceSettings) -> int:
     except ConfigError as error:
         print(f"model-service: {error}", file=sys.stderr)  # noqa: T201
         return 2
+    objects = make_objects(settings)
+    additions = make_additions(settings, catalog, objects)
     lifecycle = Lifecycle(SERVICE, drain_seconds=settings.drain_seconds)
     lifecycle.depend("models", catalog.check)
     server = RpcServer(
@@ -68,25 +74,36 @@ async def serve(settings: ModelServiceSettings) -> int:
     )
     server.add(
         model_service_pb2_grpc.add_ModelServiceServicer_to_server,
-        ModelService(catalog),
+        ModelService(catalog, additions),
         model_service_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name,
     )
     host, _, port = settings.ops_listen.rpartition(":")
     ops = OpsServer(host.strip("[]"), int(port), lifecycle)
     # Listening comes first: a taken port is known at once, and callers learn that models are loading.
+    await additions.remember()
     await server.start()
     await ops.start()
     loading = asyncio.create_task(catalog.load_all())
     loading.add_done_callback(lambda _: lifecycle.started())
+    trained = asyncio.create_task(_load_trained(loading, catalog))
     await lifecycle.wait_for_stop()
     lifecycle.begin_drain()
     await server.stop(settings.drain_seconds)
     loading.cancel()
-    await asyncio.gather(loading, return_exceptions=True)
+    trained.cancel()
+    await asyncio.gather(loading, trained, return_exceptions=True)
+    await additions.close()
     await catalog.close()
+    await objects.close()
     await ops.stop()
     end_tracing()
     return 0
+
+
+async def _load_trained(loading: asyncio.Task[None], catalog: Catalog) -> None:
+    """Tenants' own models come after those that everybody waits for."""
+    await asyncio.wait((loading,))
+    await catalog.load_trained()
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from prometheus_client import REGISTRY, Counter, Histogram
@@ -16,6 +17,7 @@ from servicekit.metrics import SECONDS
 if TYPE_CHECKING:
     from model_service.models.catalog import Catalog
 
+_JOINS: Mapping[str, Callable[[Iterable[float]], float]] = {"ready": min, "kv_usage": max}
 _PER_TOKEN = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.2, 0.5, 1)
 
 REQUESTS = Counter(
@@ -74,17 +76,22 @@ class _Loads(Collector):
         }
         ready = GaugeMetricFamily("sixfold_model_ready", "1 if the model is loaded.", labels=["model"])
         catalog = self.catalog() if self.catalog is not None else None
+        found: dict[str, list[tuple[str, float]]] = {}
         for entry in catalog.entries if catalog is not None else ():
             loaded = entry.engine is not None and entry.state == "ready"
-            ready.add_metric([entry.config.name], float(loaded))
-            if entry.engine is None or not loaded:
-                continue
-            try:
-                load = entry.engine.load()
-            except SixfoldError:
-                continue
-            for name, gauge in gauges.items():
-                gauge.add_metric([entry.config.name], float(getattr(load, name)))
+            figures = [("ready", float(loaded))]
+            if entry.engine is not None and loaded:
+                with suppress(SixfoldError):
+                    load = entry.engine.load()
+                    figures += [(name, float(getattr(load, name))) for name in gauges]
+            found.setdefault(entry.card.label, []).extend(figures)
+        for label, figures in found.items():
+            for name in dict(figures):
+                # Models of one base that share a label: the least ready, the fullest cache, sums of the rest.
+                join = _JOINS.get(name, sum)
+                (ready if name == "ready" else gauges[name]).add_metric(
+                    [label], join(value for known, value in figures if known == name)
+                )
         yield ready
         yield from gauges.values()
 

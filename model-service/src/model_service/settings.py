@@ -34,6 +34,24 @@ class ModelServiceSettings(ServiceSettings):
         300.0, gt=0, description="Seconds that a model may take to load before it counts as failed."
     )
 
+    max_trained_models: int = Field(
+        16,
+        ge=0,
+        description="Models trained here that there may be, of all tenants together.",
+    )
+    max_tenant_models: int = Field(4, ge=0, description="Models trained here that one tenant may have.")
+    max_artifact_bytes: int = Field(
+        4 << 30, ge=1, description="Largest artifact of a training that is taken in, in bytes."
+    )
+    convert_seconds: float = Field(
+        300.0, gt=0, description="Seconds that fetching and converting a trained model may take."
+    )
+
+    @property
+    def trained_folder(self) -> Path:
+        """Where models that were trained here are kept."""
+        return self.home / "models" / "trained"
+
     @property
     def models_file(self) -> Path:
         """models.yaml, default applied."""

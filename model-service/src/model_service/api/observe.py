@@ -52,7 +52,7 @@ class Observation:
         if not self._begun:
             return
         took, self._begun = time.monotonic() - self._begun, 0.0
-        name = self._card.name
+        name = self._card.label
         metrics.REQUESTS.labels(name, self._operation, reason).inc()
         metrics.DURATION.labels(name, self._operation).observe(took)
         usage = self._usage

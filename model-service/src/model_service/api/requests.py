@@ -7,7 +7,8 @@ from typing import Any
 
 import orjson
 
-from model_service.engines.types import Format, Generation, Message, Sampling, Speculation
+from model_service.engines.types import Format, Generation, Message, Origin, Sampling, Speculation
+from model_service.models.trained import Addition
 from servicekit.errors import Reason, SixfoldError
 from sixfold.model.v1 import generation_pb2, model_service_pb2
 
@@ -28,6 +29,7 @@ _MODES = {
     generation_pb2.Speculation.MODE_DRAFT_MODEL: "draft_model",
 }
 _PICTURES = ((b"\x89PNG", "image/png"), (b"\xff\xd8", "image/jpeg"), (b"RIFF", "image/webp"))
+_LONGEST_ID = 128
 _MAX_STOPS = 4
 _MAX_CHOICES = 128
 
@@ -63,6 +65,23 @@ def to_generation(
         stream=request.stream,
         extra=json_object(request.extra_json, "extra_json") if takes_extra else {},
         deadline=deadline,
+    )
+
+
+def to_addition(request: model_service_pb2.AddModelRequest, *, tenant: str, base: str) -> Addition:
+    """`base` is the base's own name, whichever alias the request gives. Nothing is checked yet."""
+    if not request.request_id or len(request.request_id) > _LONGEST_ID:
+        raise invalid(f"1 to {_LONGEST_ID} characters are expected.", "request_id")
+    if len(request.job_id) > _LONGEST_ID:
+        raise invalid(f"At most {_LONGEST_ID} characters are expected.", "job_id")
+    return Addition(
+        name=request.name,
+        base=base,
+        form=request.form,
+        object_key=request.object_key,
+        version=request.version or request.sha256[:16],
+        origin=Origin(tenant, base, request.job_id, request.data_sha256, request.sha256),
+        request_id=request.request_id,
     )
 
 

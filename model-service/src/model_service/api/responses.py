@@ -101,6 +101,11 @@ def to_model(card: Card, state: State) -> model_pb2.Model:
         parameters=card.parameters,
         precision=card.precision,
         description=card.description,
+        owner=card.origin.owner,
+        base=card.origin.base,
+        job_id=card.origin.job_id,
+        data_sha256=card.origin.data_sha256,
+        artifact_sha256=card.origin.artifact_sha256,
     )
 
 

@@ -192,6 +192,18 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """Whose a model is and what it was made from. All empty for a model that came from outside."""
+
+    owner: str = ""
+    """The tenant that alone sees it; empty for every tenant's."""
+    base: str = ""
+    job_id: str = ""
+    data_sha256: str = ""
+    artifact_sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Card:
     """What is known about a model: enough to choose it, to bound a prompt and to cite it."""
 
@@ -211,3 +223,9 @@ class Card:
     parameters: int = 0
     precision: str = ""
     description: str = ""
+    origin: Origin = Origin()
+
+    @property
+    def label(self) -> str:
+        """What metrics call it. A trained model's name says whose it is, so its base stands for it."""
+        return f"ft:{self.origin.base}" if self.origin.owner else self.name

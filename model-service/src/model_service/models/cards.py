@@ -21,13 +21,23 @@ class PreparedCard:
     """How the weights were converted, so that another way of doing it makes them anew."""
     files: dict[str, int] = field(default_factory=dict)
     """Size in bytes of every file of the model."""
+    weights: str = ""
+    """Where the weights lie that it was converted from; empty when they are in a package, or unknown."""
+    weights_sha256: str = ""
+    """Digest of what lay there then."""
 
 
 def read_card(folder: Path) -> PreparedCard | None:
     """The folder's card, or None where there is none that can be read."""
     try:
         raw = json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))
-        return PreparedCard(_to_card(raw), str(raw.get("recipe", "")), dict(raw.get("files", {})))
+        return PreparedCard(
+            _to_card(raw),
+            str(raw.get("recipe", "")),
+            dict(raw.get("files", {})),
+            str(raw.get("weights", "")),
+            str(raw.get("weights_sha256", "")),
+        )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
@@ -50,6 +60,8 @@ def write_card(folder: Path, prepared: PreparedCard) -> None:
         "description": card.description,
         "recipe": prepared.recipe,
         "files": prepared.files,
+        "weights": prepared.weights,
+        "weights_sha256": prepared.weights_sha256,
     }
     (folder / CARD_FILE).write_text(json.dumps(raw, indent=2) + "\n", encoding="utf-8")
 

@@ -87,33 +87,63 @@ class Catalog:
         self._entries: dict[str, Entry] = {}
         self._names: dict[str, str] = {}
         self._done: OrderedDict[tuple[str, str, str], float] = OrderedDict()
+        self._make_engine = make_engine
         for config in models:
-            blank = Card(name=config.name, version="", aliases=config.aliases, engine=config.scheme)
-            entry = Entry(config, None, blank)
-            try:
-                entry.engine = make_engine(config)
-            except (SixfoldError, ConfigError) as error:
-                told = _fail(entry, error)
-                log.error("model not usable", model=config.name, why=str(told))
-            self._entries[config.name] = entry
-            self._names.update(dict.fromkeys((config.name, *config.aliases), config.name))
+            self.put(self.make(config))
+
+    def make(self, config: ModelConfig) -> Entry:
+        """A model that nobody can ask for yet, not loaded; one that cannot be made at all is FAILED."""
+        blank = Card(
+            name=config.name, version="", aliases=config.aliases, engine=config.scheme, origin=config.origin
+        )
+        entry = Entry(config, None, blank)
+        try:
+            entry.engine = self._make_engine(config)
+        except (SixfoldError, ConfigError) as error:
+            told = _fail(entry, error)
+            log.error("model not usable", model=config.name, why=str(told))
+        return entry
+
+    def put(self, entry: Entry) -> Entry | None:
+        """From now on, whoever asks by its name gets this model; returns the one that had the name."""
+        config = entry.config
+        old = self._entries.get(config.name)
+        self._entries[config.name] = entry
+        self._names.update(dict.fromkeys((config.name, *config.aliases), config.name))
+        return old
+
+    def take_out(self, name: str) -> Entry | None:
+        """Nobody finds the model of this name any more; who has it goes on with it."""
+        entry = self._entries.pop(name, None)
+        if entry is not None:
+            for known in (name, *entry.config.aliases):
+                self._names.pop(known, None)
+        return entry
+
+    def holds(self, entry: Entry) -> bool:
+        """Whether this very model is found by its name."""
+        return self._entries.get(entry.config.name) is entry
 
     @property
     def entries(self) -> list[Entry]:
-        """All models in the order of their names."""
+        """All models in the order of their names, whosever they are."""
         return [self._entries[name] for name in sorted(self._entries)]
 
-    def find(self, name: str) -> Entry:
-        """The model of that name or alias. Raises SixfoldError(MODEL_NOT_FOUND)."""
+    def find(self, name: str, tenant: str = "") -> Entry:
+        """The model of that name or alias. Raises SixfoldError(MODEL_NOT_FOUND).
+
+        A tenant's own model is found for that tenant only; with no tenant, only what is everybody's.
+        """
         found = self._names.get(name)
-        if found is None:
+        owner = self._entries[found].config.origin.owner if found is not None else ""
+        if found is None or (owner and owner != tenant):
             raise SixfoldError(Reason.MODEL_NOT_FOUND, "There is no model of that name.", param="model")
         return self._entries[found]
 
     @contextmanager
-    def use(self, name: str) -> Iterator[Entry]:
+    def use(self, name: str, tenant: str = "") -> Iterator[Entry]:
         """Hold a model that answers. Raises MODEL_NOT_FOUND, or ENGINE_UNAVAILABLE if it is not loaded."""
-        entry = self.find(name)
+        entry = self.find(name, tenant)
         if entry.state is not State.READY:
             raise _not_ready(entry)
         entry.active += 1
@@ -126,20 +156,44 @@ class Catalog:
 
     async def load_all(self) -> None:
         """Bring in every model that is to be there from the start, all at once. Failures stay with each."""
-        wanted = [entry for entry in self.entries if entry.config.load and entry.state is State.UNLOADED]
+        wanted = [entry for entry in self._unloaded() if not entry.config.origin.owner]
         await asyncio.gather(*(self._load_quietly(entry) for entry in wanted))
 
-    async def load(self, name: str, request_id: str = "") -> Entry:
+    async def load_trained(self) -> None:
+        """Bring in the tenants' own models, one after the other: nobody waits for them to get ready."""
+        for entry in self._unloaded():
+            if entry.config.origin.owner and self.holds(entry):
+                await self._load_quietly(entry)
+
+    async def bring_in(self, entry: Entry) -> None:
+        """Load a model that has just been made. Raises what its engine failed with."""
+        await self._load(entry)
+
+    async def see_off(self, entry: Entry) -> None:
+        """Let what it is answering end, then free a model that nobody can find any more.
+
+        Cancelled, it frees the model at once.
+        """
+        try:
+            await self._unload(entry)
+        finally:
+            if entry.engine is not None:
+                await _quietly(entry.engine.close())
+
+    def _unloaded(self) -> list[Entry]:
+        return [entry for entry in self.entries if entry.config.load and entry.state is State.UNLOADED]
+
+    async def load(self, name: str, request_id: str = "", tenant: str = "") -> Entry:
         """Bring a model in; a loaded one stays as it is. Raises what its engine failed with."""
-        entry = self.find(name)
+        entry = self.find(name, tenant)
         if not self._is_repeated("load", entry, request_id):
             await self._load(entry)
             self._note("load", entry, request_id)
         return entry
 
-    async def unload(self, name: str, request_id: str = "") -> Entry:
+    async def unload(self, name: str, request_id: str = "", tenant: str = "") -> Entry:
         """Take no new requests, let the running ones end, then free the model."""
-        entry = self.find(name)
+        entry = self.find(name, tenant)
         if not self._is_repeated("unload", entry, request_id):
             await self._unload(entry)
             self._note("unload", entry, request_id)
@@ -187,7 +241,9 @@ class Catalog:
             except BaseException as error:
                 await _quietly(entry.engine.close())
                 raise _fail(entry, error) from error
-            entry.card = replace(card, name=entry.config.name, aliases=entry.config.aliases)
+            entry.card = replace(
+                card, name=entry.config.name, aliases=entry.config.aliases, origin=entry.config.origin
+            )
             entry.state, entry.seconds = State.READY, time.monotonic() - begun
             log.info("model ready", model=entry.config.name, seconds=round(entry.seconds, 2))
 

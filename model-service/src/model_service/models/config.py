@@ -10,6 +10,8 @@ from typing import Any
 
 import yaml
 
+from model_service.engines.types import Origin
+
 DEFAULT_CONFIG = """\
 # The models of this service. Every change needs a restart; weights come in with
 # `python -m model_service prepare`, also from your own folders (`--from DIR --name NAME`).
@@ -45,6 +47,8 @@ class ModelConfig:
     """Whether it is brought in at the start, or only when asked for."""
     options: dict[str, Any] = field(default_factory=dict)
     """The engine's own settings."""
+    origin: Origin = field(default_factory=Origin)
+    """For a model that was trained here; models.yaml has none."""
 
     @property
     def scheme(self) -> str:

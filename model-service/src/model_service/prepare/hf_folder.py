@@ -25,26 +25,14 @@ class HuggingFaceLlama(Mapping[str, Weights]):
             opened = safe_open(str(file), framework="pt")
             names: list[str] = opened.offset_keys()  # type: ignore[no-untyped-call]
             self._where.update(dict.fromkeys(names, opened))
-        heads = int(config["num_attention_heads"])
-        hidden = int(config["hidden_size"])
-        rope = config.get("rope_parameters") or {}
-        self.shape = LlamaShape(
-            layers=int(config["num_hidden_layers"]),
-            hidden=hidden,
-            intermediate=int(config["intermediate_size"]),
-            heads=heads,
-            kv_heads=int(config.get("num_key_value_heads", heads)),
-            head_dim=int(config.get("head_dim") or hidden // heads),
-            vocabulary=int(config["vocab_size"]),
-            context=int(config["max_position_embeddings"]),
-            rms_epsilon=float(config["rms_norm_eps"]),
-            rope_theta=float(config.get("rope_theta") or rope.get("rope_theta", 10000.0)),
-            tied=bool(config.get("tie_word_embeddings", False)),
-        )
+        self.shape = shape_of(config)
 
     @classmethod
-    def open(cls, folder: Path) -> HuggingFaceLlama:
-        """Raises PrepareError when the folder is of another kind, or incomplete."""
+    def open(cls, folder: Path, *, tokenizer: bool = True) -> HuggingFaceLlama:
+        """Raises PrepareError when the folder is of another kind, or incomplete.
+
+        `tokenizer` says whether it must have one.
+        """
         try:
             config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -55,7 +43,7 @@ class HuggingFaceLlama(Mapping[str, Weights]):
         if config.get("model_type") != "llama" or not plain or biased:
             raise PrepareError(f"{folder} is not a plain Llama. {_ADVICE}")
         files = sorted(folder.glob("*.safetensors"))
-        if not files or not (folder / "tokenizer.json").exists():
+        if not files or (tokenizer and not (folder / "tokenizer.json").exists()):
             raise PrepareError(f"{folder} lacks .safetensors files or tokenizer.json.")
         try:
             return cls(config, files)
@@ -71,3 +59,23 @@ class HuggingFaceLlama(Mapping[str, Weights]):
 
     def __len__(self) -> int:
         return len(self._where)
+
+
+def shape_of(config: Mapping[str, Any]) -> LlamaShape:
+    """The sizes in a config.json. Raises KeyError for one that is missing, ValueError and TypeError."""
+    heads = int(config["num_attention_heads"])
+    hidden = int(config["hidden_size"])
+    rope = config.get("rope_parameters") or {}
+    return LlamaShape(
+        layers=int(config["num_hidden_layers"]),
+        hidden=hidden,
+        intermediate=int(config["intermediate_size"]),
+        heads=heads,
+        kv_heads=int(config.get("num_key_value_heads", heads)),
+        head_dim=int(config.get("head_dim") or hidden // heads),
+        vocabulary=int(config["vocab_size"]),
+        context=int(config["max_position_embeddings"]),
+        rms_epsilon=float(config["rms_norm_eps"]),
+        rope_theta=float(config.get("rope_theta") or rope.get("rope_theta", 10000.0)),
+        tied=bool(config.get("tie_word_embeddings", False)),
+    )

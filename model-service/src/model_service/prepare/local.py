@@ -36,12 +36,12 @@ def prepare_local(source: Path, name: str, models: Path, progress: Progress) -> 
         raise PrepareError(f"There is nothing at {source}.")
     progress.say(f"{name}: reading {source}")
     files = [source] if source.is_file() else sorted(file for file in source.rglob("*") if file.is_file())
-    digest = _digest(files)
+    digest, kept = weights_digest(files), ""
     size = sum(file.stat().st_size for file in files)
     with fresh_folder(models / name, needs=2 * size) as work:
         if source.is_file():
             text.convert_gguf(source, work, progress, name)
-            facts = _text_facts(work, "int8")
+            facts, kept = _text_facts(work, "int8"), str(source.absolute())
         elif (source / "openvino_model.xml").exists():
             _bring(files, source, work)
             facts = _text_facts(work, "")
@@ -50,7 +50,7 @@ def prepare_local(source: Path, name: str, models: Path, progress: Progress) -> 
             facts = _embedding_facts(work)
         else:
             _convert(source, work, progress, name)
-            facts = _text_facts(work, "int8")
+            facts, kept = _text_facts(work, "int8"), str(source.absolute())
         sizes = {
             str(file.relative_to(work)): file.stat().st_size
             for file in sorted(work.rglob("*"))
@@ -64,7 +64,7 @@ def prepare_local(source: Path, name: str, models: Path, progress: Progress) -> 
             **facts,
         )
         (work / CARD_FILE).unlink(missing_ok=True)
-        write_card(work, PreparedCard(card, text.RECIPE, sizes))
+        write_card(work, PreparedCard(card, text.RECIPE, sizes, kept, digest if kept else ""))
     scheme = "sentence-transformers" if Capability.EMBEDDINGS in card.capabilities else "openvino"
     progress.say(f"{name} is ready. Name it in models.yaml: engine: {scheme}://{(models / name).absolute()}")
 
@@ -86,7 +86,8 @@ def _bring(files: list[Path], source: Path, work: Path) -> None:
         link_or_copy(file, work / file.relative_to(source))
 
 
-def _digest(files: list[Path]) -> str:
+def weights_digest(files: list[Path]) -> str:
+    """SHA-256 over what decides a model's answers."""
     total = hashlib.sha256()
     for file in files:
         if file.suffix in _WEIGHTS or file.name == "tokenizer.json":

@@ -40,7 +40,7 @@ STATE_UNLOADED: State
 STATE_FAILED: State
 
 class Model(_message.Message):
-    __slots__ = ("name", "version", "capabilities", "modalities", "context_tokens", "embedding_dimensions", "licence", "source", "aliases", "engine", "state", "created_at", "parameters", "precision", "description", "adapters")
+    __slots__ = ("name", "version", "capabilities", "modalities", "context_tokens", "embedding_dimensions", "licence", "source", "aliases", "engine", "state", "created_at", "parameters", "precision", "description", "adapters", "owner", "base", "job_id", "data_sha256", "artifact_sha256")
     NAME_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
@@ -57,6 +57,11 @@ class Model(_message.Message):
     PRECISION_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     ADAPTERS_FIELD_NUMBER: _ClassVar[int]
+    OWNER_FIELD_NUMBER: _ClassVar[int]
+    BASE_FIELD_NUMBER: _ClassVar[int]
+    JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    DATA_SHA256_FIELD_NUMBER: _ClassVar[int]
+    ARTIFACT_SHA256_FIELD_NUMBER: _ClassVar[int]
     name: str
     version: str
     capabilities: _containers.RepeatedScalarFieldContainer[Capability]
@@ -73,4 +78,9 @@ class Model(_message.Message):
     precision: str
     description: str
     adapters: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., capabilities: _Optional[_Iterable[_Union[Capability, str]]] = ..., modalities: _Optional[_Iterable[str]] = ..., context_tokens: _Optional[int] = ..., embedding_dimensions: _Optional[int] = ..., licence: _Optional[str] = ..., source: _Optional[str] = ..., aliases: _Optional[_Iterable[str]] = ..., engine: _Optional[str] = ..., state: _Optional[_Union[State, str]] = ..., created_at: _Optional[int] = ..., parameters: _Optional[int] = ..., precision: _Optional[str] = ..., description: _Optional[str] = ..., adapters: _Optional[_Iterable[str]] = ...) -> None: ...
+    owner: str
+    base: str
+    job_id: str
+    data_sha256: str
+    artifact_sha256: str
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., capabilities: _Optional[_Iterable[_Union[Capability, str]]] = ..., modalities: _Optional[_Iterable[str]] = ..., context_tokens: _Optional[int] = ..., embedding_dimensions: _Optional[int] = ..., licence: _Optional[str] = ..., source: _Optional[str] = ..., aliases: _Optional[_Iterable[str]] = ..., engine: _Optional[str] = ..., state: _Optional[_Union[State, str]] = ..., created_at: _Optional[int] = ..., parameters: _Optional[int] = ..., precision: _Optional[str] = ..., description: _Optional[str] = ..., adapters: _Optional[_Iterable[str]] = ..., owner: _Optional[str] = ..., base: _Optional[str] = ..., job_id: _Optional[str] = ..., data_sha256: _Optional[str] = ..., artifact_sha256: _Optional[str] = ...) -> None: ...

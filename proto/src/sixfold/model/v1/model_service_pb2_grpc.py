@@ -73,6 +73,16 @@ class ModelServiceStub:
                 request_serializer=sixfold_dot_model_dot_v1_dot_model__service__pb2.UnloadModelRequest.SerializeToString,
                 response_deserializer=sixfold_dot_model_dot_v1_dot_model__service__pb2.UnloadModelResponse.FromString,
                 _registered_method=True)
+        self.AddModel = channel.unary_unary(
+                '/sixfold.model.v1.ModelService/AddModel',
+                request_serializer=sixfold_dot_model_dot_v1_dot_model__service__pb2.AddModelRequest.SerializeToString,
+                response_deserializer=sixfold_dot_model_dot_v1_dot_model__service__pb2.AddModelResponse.FromString,
+                _registered_method=True)
+        self.RemoveModel = channel.unary_unary(
+                '/sixfold.model.v1.ModelService/RemoveModel',
+                request_serializer=sixfold_dot_model_dot_v1_dot_model__service__pb2.RemoveModelRequest.SerializeToString,
+                response_deserializer=sixfold_dot_model_dot_v1_dot_model__service__pb2.RemoveModelResponse.FromString,
+                _registered_method=True)
 
 
 class ModelServiceServicer:
@@ -132,6 +142,22 @@ class ModelServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AddModel(self, request, context):
+        """Takes in a model that was trained here, for the caller's tenant alone. Returns when it answers. Given again
+        under a name that is there, it takes that model's place: running answers end on the old one. The service
+        has it again after a restart.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveModel(self, request, context):
+        """Lets running answers end, then forgets a model that AddModel took in. Removing twice changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ModelServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -169,6 +195,16 @@ def add_ModelServiceServicer_to_server(servicer, server):
                     servicer.UnloadModel,
                     request_deserializer=sixfold_dot_model_dot_v1_dot_model__service__pb2.UnloadModelRequest.FromString,
                     response_serializer=sixfold_dot_model_dot_v1_dot_model__service__pb2.UnloadModelResponse.SerializeToString,
+            ),
+            'AddModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddModel,
+                    request_deserializer=sixfold_dot_model_dot_v1_dot_model__service__pb2.AddModelRequest.FromString,
+                    response_serializer=sixfold_dot_model_dot_v1_dot_model__service__pb2.AddModelResponse.SerializeToString,
+            ),
+            'RemoveModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveModel,
+                    request_deserializer=sixfold_dot_model_dot_v1_dot_model__service__pb2.RemoveModelRequest.FromString,
+                    response_serializer=sixfold_dot_model_dot_v1_dot_model__service__pb2.RemoveModelResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -364,6 +400,60 @@ class ModelService:
             '/sixfold.model.v1.ModelService/UnloadModel',
             sixfold_dot_model_dot_v1_dot_model__service__pb2.UnloadModelRequest.SerializeToString,
             sixfold_dot_model_dot_v1_dot_model__service__pb2.UnloadModelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sixfold.model.v1.ModelService/AddModel',
+            sixfold_dot_model_dot_v1_dot_model__service__pb2.AddModelRequest.SerializeToString,
+            sixfold_dot_model_dot_v1_dot_model__service__pb2.AddModelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sixfold.model.v1.ModelService/RemoveModel',
+            sixfold_dot_model_dot_v1_dot_model__service__pb2.RemoveModelRequest.SerializeToString,
+            sixfold_dot_model_dot_v1_dot_model__service__pb2.RemoveModelResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -53,6 +53,13 @@ class ModelServiceStub:
     """Brings a known model in. Returns when it answers; loading a loaded model changes nothing."""
     UnloadModel: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.UnloadModelRequest, _model_service_pb2.UnloadModelResponse]
     """Lets running answers end, then frees the model's memory. Unloading twice changes nothing."""
+    AddModel: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.AddModelRequest, _model_service_pb2.AddModelResponse]
+    """Takes in a model that was trained here, for the caller's tenant alone. Returns when it answers. Given again
+    under a name that is there, it takes that model's place: running answers end on the old one. The service
+    has it again after a restart.
+    """
+    RemoveModel: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.RemoveModelRequest, _model_service_pb2.RemoveModelResponse]
+    """Lets running answers end, then forgets a model that AddModel took in. Removing twice changes nothing."""
 
 @_typing.type_check_only
 class ModelServiceAsyncStub(ModelServiceStub):
@@ -79,6 +86,13 @@ class ModelServiceAsyncStub(ModelServiceStub):
     """Brings a known model in. Returns when it answers; loading a loaded model changes nothing."""
     UnloadModel: _aio.UnaryUnaryMultiCallable[_model_service_pb2.UnloadModelRequest, _model_service_pb2.UnloadModelResponse]  # type: ignore[assignment]
     """Lets running answers end, then frees the model's memory. Unloading twice changes nothing."""
+    AddModel: _aio.UnaryUnaryMultiCallable[_model_service_pb2.AddModelRequest, _model_service_pb2.AddModelResponse]  # type: ignore[assignment]
+    """Takes in a model that was trained here, for the caller's tenant alone. Returns when it answers. Given again
+    under a name that is there, it takes that model's place: running answers end on the old one. The service
+    has it again after a restart.
+    """
+    RemoveModel: _aio.UnaryUnaryMultiCallable[_model_service_pb2.RemoveModelRequest, _model_service_pb2.RemoveModelResponse]  # type: ignore[assignment]
+    """Lets running answers end, then forgets a model that AddModel took in. Removing twice changes nothing."""
 
 class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
     """Every model of the platform, whichever engine runs it.
@@ -144,5 +158,24 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_model_service_pb2.UnloadModelResponse, _abc.Awaitable[_model_service_pb2.UnloadModelResponse]]:
         """Lets running answers end, then frees the model's memory. Unloading twice changes nothing."""
+
+    @_abc_1.abstractmethod
+    def AddModel(
+        self,
+        request: _model_service_pb2.AddModelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_model_service_pb2.AddModelResponse, _abc.Awaitable[_model_service_pb2.AddModelResponse]]:
+        """Takes in a model that was trained here, for the caller's tenant alone. Returns when it answers. Given again
+        under a name that is there, it takes that model's place: running answers end on the old one. The service
+        has it again after a restart.
+        """
+
+    @_abc_1.abstractmethod
+    def RemoveModel(
+        self,
+        request: _model_service_pb2.RemoveModelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_model_service_pb2.RemoveModelResponse, _abc.Awaitable[_model_service_pb2.RemoveModelResponse]]:
+        """Lets running answers end, then forgets a model that AddModel took in. Removing twice changes nothing."""
 
 def add_ModelServiceServicer_to_server(servicer: ModelServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
