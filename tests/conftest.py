@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from parts.postgres import Postgres, find_postgres
 from parts.redis import GivenRedis, OwnRedis, find_redis, own_redis
 from parts.report import closing_line
 from parts.s3 import S3Server, start_s3
+
+# Tests start processes while a gRPC server runs in this one, whose fork handlers can end the child.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 
 @pytest.fixture(scope="session")
