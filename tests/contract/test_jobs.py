@@ -26,6 +26,7 @@ from parts.jobs import (
     eventually,
     write_package,
 )
+from parts.kafka import OwnKafka
 from parts.postgres import Postgres
 from sqlalchemy import text
 
@@ -585,6 +586,27 @@ async def kill_at_random(
             worker.kill()
 
 
+async def test_one_trace_runs_from_the_order_to_the_jobs_process(
+    shop: Workshop, url: str, package: Path, tmp_path: Path
+) -> None:
+    traces = tmp_path / "traces.jsonl"
+    worker = WorkerProcess(package, url, bus_url(tmp_path), tmp_path, 1, f"file://{traces}")
+    try:
+        trace = "0af7651916cd43dd8448eb211c80319c"
+        job = await shop.order(steps=3, traceparent=f"00-{trace}-b7ad6b7169203331-01")
+        await shop.until(job, "succeeded")
+        assert worker.stop() == 0
+    finally:
+        worker.kill()
+    spans = [orjson.loads(line) for line in traces.read_bytes().splitlines()]
+    mine = {span["name"]: span for span in spans if span["trace_id"] == trace}
+    assert mine["job count"]["parent_id"] == "b7ad6b7169203331"
+    assert mine["run count"]["parent_id"] == mine["job count"]["span_id"]
+    assert (mine["job count"]["service"], mine["run count"]["service"]) == ("workshop", "workshop-job")
+    assert {"sixfold.jobs publish", "sixfold.jobs process"} <= set(mine)
+    assert str(shop.record) not in traces.read_text()
+
+
 async def test_over_kafka_a_job_is_done_by_one_of_two_workers(
     kafka_url: str, package: Path, tmp_path: Path
 ) -> None:
@@ -607,6 +629,54 @@ async def test_over_kafka_a_job_is_done_by_one_of_two_workers(
         for worker in workers:
             await worker.close()
         await other.close()
+        await shop.close()
+
+
+async def test_with_the_broker_gone_jobs_are_done_and_told_later(
+    kafka_server: OwnKafka, kafka_url: str, package: Path, tmp_path: Path
+) -> None:
+    shop = await Workshop.open(f"sqlite:///{tmp_path}/records.db", kafka_url, tmp_path)
+    shop.relay.start()
+    worker = shop.new_worker()
+    try:
+        await asyncio.to_thread(kafka_server.kill)
+        jobs = [await shop.order(steps=5) for _ in range(2)]
+        for job in jobs:
+            await shop.until(job, "succeeded")
+        async with shop.store.read() as connection:
+            assert (await connection.execute(text("SELECT count(*) FROM outbox"))).scalar_one() == 6
+        await asyncio.to_thread(kafka_server.start)
+
+        async def told() -> bool:
+            async with shop.store.read() as connection:
+                return not (await connection.execute(text("SELECT count(*) FROM outbox"))).scalar_one()
+
+        await eventually(told)
+        assert check_record(shop.lines(), {job.id: 5 for job in jobs}, 5) == 0
+    finally:
+        await asyncio.to_thread(kafka_server.start)
+        await worker.close()
+        await shop.close()
+
+
+async def test_without_its_records_a_worker_stops_before_its_lease_ends(
+    postgres_url: str, package: Path, tmp_path: Path
+) -> None:
+    """Somebody else may have the job then: nobody works on without knowing."""
+    shop = await Workshop.open(postgres_url, bus_url(tmp_path), tmp_path)
+    worker = shop.new_worker()
+    try:
+        job = await shop.order(steps=200, pace=0.05)
+        await eventually(lambda: len(shop.lines()) > 8)
+        (pid,) = children(os.getpid(), "servicekit.jobs.entry")
+        async with shop.store.begin() as connection:
+            await connection.execute(text("LOCK TABLE jobs IN ACCESS EXCLUSIVE MODE"))
+            # Whatever asks for the row waits now, for ten seconds; the lease is three.
+            await eventually(lambda: not alive(pid), 8)
+        await shop.until(job, "succeeded", seconds=90)
+        assert check_record(shop.lines(), {job.id: 200}, 5) <= 5
+    finally:
+        await worker.close()
         await shop.close()
 
 

@@ -185,10 +185,12 @@ async def eventually(check: Callable[[], bool | Awaitable[bool]], seconds: float
 class WorkerProcess:
     """A worker that can be killed."""
 
-    def __init__(self, package: Path, store_url: str, bus_url: str, folder: Path, slots: int) -> None:
+    def __init__(
+        self, package: Path, store_url: str, bus_url: str, folder: Path, slots: int, traces: str = "off"
+    ) -> None:
         script = Path(__file__).with_name("jobs_worker.py")
         places = [script, package, store_url, bus_url, folder]
-        command = [sys.executable, "-P", *map(str, places), str(slots)]
+        command = [sys.executable, "-P", *map(str, places), str(slots), traces]
         environment = {
             name: value for name, value in os.environ.items() if name != "PROMETHEUS_MULTIPROC_DIR"
         }
@@ -209,12 +211,12 @@ class WorkerProcess:
         return self.process.wait(seconds)
 
 
-def children(pid: int) -> list[int]:
-    """Process ids right below a process."""
+def children(pid: int, named: str = "") -> list[int]:
+    """Process ids right below a process; only those with `named` in their command."""
     found: list[int] = []
     for task in Path(f"/proc/{pid}/task").iterdir():
         found += map(int, (task / "children").read_text().split())
-    return found
+    return [child for child in found if named in Path(f"/proc/{child}/cmdline").read_text()]
 
 
 def alive(pid: int) -> bool:

@@ -95,6 +95,8 @@ class Attempt:
         self._releasing = False
         self._gone = False
         self._nudged = asyncio.Event()
+        self._guard: asyncio.TimerHandle | None = None
+        self._losing: asyncio.Future[None] | None = None
         self._process: Process | None = None
         self._started = False
         self._ready = False
@@ -142,6 +144,7 @@ class Attempt:
     async def _work(self) -> Outcome:
         name = f"{self._claim.id}-{self._claim.fence}"
         # The lease is kept from here on, however long it takes until there is a process.
+        self._rely_until(self._lease_until)
         watching = asyncio.create_task(self._watch(), name=f"watch {name}")
         code = 0
         try:
@@ -164,9 +167,23 @@ class Attempt:
             self._gone = True
             self._nudged.set()
             await watching
+            if self._guard is not None:
+                self._guard.cancel()
         if self._word is None:
             self._word = self._died(code)
         return self._word
+
+    def _rely_until(self, until: float) -> None:
+        """A timer of its own: a database that is silent may hold up even the end of asking it."""
+        self._lease_until = until
+        if self._guard is not None:
+            self._guard.cancel()
+        loop = asyncio.get_running_loop()
+        self._guard = loop.call_later(until - time.monotonic(), self._lose)
+
+    def _lose(self) -> None:
+        self._lost = True
+        self._losing = asyncio.ensure_future(self._kill())
 
     @property
     def _goes_on(self) -> bool:
@@ -383,27 +400,26 @@ class Attempt:
         progress, self._progress = self._progress, None
         figures, self._metrics = self._metrics, None
         try:
-            async with asyncio.timeout(max(0.1, self._lease_until - asked)):
-                wanted = await self._jobs.heartbeat(
-                    self._claim,
-                    self._limits.lease_seconds,
-                    progress=progress,
-                    metrics=figures,
-                    notes=notes,
-                    ran_seconds=asked - self._counted,
-                )
+            wanted = await self._jobs.heartbeat(
+                self._claim,
+                self._limits.lease_seconds,
+                progress=progress,
+                metrics=figures,
+                notes=notes,
+                ran_seconds=asked - self._counted,
+            )
         except Lost:
             self._lost = True
             return False
-        except (SixfoldError, TimeoutError):
-            # Kept for the next time, unless the lease is nearly over: then somebody else may have the job.
+        except SixfoldError:
+            # Kept for the next time, if there is one before the lease is nearly over.
             self._notes = notes + self._notes
             self._progress = self._progress if self._progress is not None else progress
             self._metrics = self._metrics or figures
-            self._lost = self._lost or time.monotonic() >= self._lease_until
             return not self._lost
         self._counted = asked
-        self._lease_until = asked + self._limits.lease_seconds * 0.8
+        if not self._lost:
+            self._rely_until(asked + self._limits.lease_seconds * 0.8)
         self._wanted = wanted
         return True
 
