@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import os
 import random
@@ -575,7 +576,8 @@ async def kill_at_random(
                 await eventually(lambda gone=below: not any(map(alive, gone)), 10)  # type: ignore[misc]
                 workers[place] = WorkerProcess(package, store_url, bus, folder, 3)
             elif below := [pid for worker in workers for pid in children(worker.process.pid)]:
-                os.kill(dice.choice(below), signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(dice.choice(below), signal.SIGKILL)
         for job in jobs:
             await shop.until(job, "succeeded", seconds=120)
         check_record(shop.lines(), {job.id: 60 for job in jobs}, 5)
