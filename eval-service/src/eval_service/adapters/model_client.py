@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import array
 import asyncio
+import math
 import random
 import secrets
+import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 import grpc.aio
-import numpy as np
 import orjson
 
 from eval_service.criteria.base import Ask, Sample
@@ -120,10 +122,11 @@ class GrpcModels:
                 raise from_rpc_error(error) from error
 
         response = await self._patiently(once)
-        rows = [np.frombuffer(each.values, dtype="<f4").astype(np.float64) for each in response.embeddings]
-        if len(rows) != len(texts) or not all(row.size and np.isfinite(row).all() for row in rows):
+        rows = [_floats(each.values) for each in response.embeddings]
+        if len(rows) != len(texts) or not all(row and all(map(math.isfinite, row)) for row in rows):
             raise SixfoldError(Reason.ENGINE_FAILED, "The embedding model gave something else than vectors.")
-        scaled = [(row / (float(np.linalg.norm(row)) or 1.0)).tolist() for row in rows]
+        lengths = [math.sqrt(math.fsum(value * value for value in row)) or 1.0 for row in rows]
+        scaled = [[value / length for value in row] for row, length in zip(rows, lengths, strict=True)]
         return scaled, response.usage.prompt_tokens
 
     async def card(self, tenant: str, model: str) -> model_pb2.Model:
@@ -207,6 +210,16 @@ def to_request(model: str, ask: Ask) -> model_service_pb2.GenerateRequest:
     elif ask.json_object:
         request.response_format.json_object = True
     return request
+
+
+def _floats(values: bytes) -> list[float]:
+    """Of little-endian float32; nothing for what is no whole number of them."""
+    if len(values) % 4:
+        return []
+    found = array.array("f", values)
+    if sys.byteorder == "big":
+        found.byteswap()
+    return found.tolist()
 
 
 def _id() -> str:

@@ -9,7 +9,7 @@ import orjson
 from eval_service.adapters.records import Route
 from eval_service.release.states import Release, State
 from eval_service.runs.items import Item
-from eval_service.statistics.paired import Paired
+from eval_service.statistics.result import Paired
 from servicekit.jobs import Job, Status, job_message
 from sixfold.eval.v1 import evaluation_pb2 as ev
 from sixfold.eval.v1 import release_pb2 as rel

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from eval_service.gate.policy import Policy, Rule
 from eval_service.runs.values import PARAMETERS, Measured, matched
 from eval_service.statistics.holm import holm
-from eval_service.statistics.paired import Paired, better, compare
+from eval_service.statistics.result import Paired
 
 Pair = tuple[Measured, Measured]
 """The champion's run and the candidate's, of one eval."""
@@ -32,6 +32,8 @@ def decide(policy: Policy, pairs: Sequence[Pair]) -> list[Verdict]:
     A rule looks at every eval that has its criterion: all their items together must show it. P values are
     corrected over all rules (Holm), so the gate as a whole errs with at most the policy's alpha.
     """
+    from eval_service.statistics.paired import better, compare  # numpy, which an idle service does not hold
+
     found: list[Verdict | None] = [None] * len(policy.rules)
     tested: list[tuple[int, float, Verdict]] = []
     for place, rule in enumerate(policy.rules):

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from eval_service.statistics.sequential import CANDIDATE, CHAMPION, difference
-
 FEEDBACK, ERRORS = "feedback", "errors"
 
 
@@ -34,6 +32,9 @@ class Reading:
 
 def reading(metric: str, observations: Sequence[tuple[int, float]], *, alpha: float) -> Reading:
     """Of `(arm, value)` in the order in which they became known."""
+    # numpy, which an idle service does not hold
+    from eval_service.statistics.sequential import CANDIDATE, CHAMPION, difference
+
     bounds = difference(observations, alpha=alpha)
     champion = [value for arm, value in observations if arm == CHAMPION]
     candidate = [value for arm, value in observations if arm == CANDIDATE]

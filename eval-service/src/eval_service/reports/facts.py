@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from eval_service.runs.items import Item
-from eval_service.runs.summary import Summary
 from eval_service.runs.values import Measured, compared
+
+if TYPE_CHECKING:
+    from eval_service.runs.summary import Summary
 
 _EXAMPLES = 20
 _CHARS = 600

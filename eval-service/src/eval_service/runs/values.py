@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from eval_service.statistics.paired import Paired, compare
+from eval_service.statistics.result import Paired
 
 PASSED = "passed"
 """Whether an item passed every criterion that passes or fails."""
@@ -74,6 +74,8 @@ def matched(base: Series, candidate: Series) -> tuple[list[float], list[float]]:
 
 def compared(base: Measured, candidate: Measured, names: Iterable[str] = ()) -> dict[str, Paired]:
     """Criterion by criterion, for those that both have."""
+    from eval_service.statistics.paired import compare  # numpy, which an idle service does not hold
+
     wanted = list(names) or sorted(base.series.keys() & candidate.series.keys())
     found: dict[str, Paired] = {}
     for name in wanted:

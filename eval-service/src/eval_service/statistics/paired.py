@@ -4,30 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 
 from eval_service.statistics.intervals import RESAMPLES, bootstrap_mean, resampled_means
+from eval_service.statistics.result import Paired
 
 MCNEMAR = "mcnemar"
 BOOTSTRAP = "paired_bootstrap"
-
-
-class Paired(NamedTuple):
-    """How candidate and base differ, on the items that both answered. `gain` is towards the better."""
-
-    difference: float
-    """Mean of candidate minus base."""
-    low: float
-    high: float
-    p_value: float
-    """Two-sided: how surprising this difference were if there were none."""
-    test: str
-    items: int
-    wins: int
-    """Items on which the candidate was better."""
-    losses: int
 
 
 def mcnemar(wins: int, losses: int) -> float:
