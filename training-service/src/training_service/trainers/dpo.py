@@ -78,7 +78,7 @@ def train(run: Run) -> Trained:
         shutil.copytree(watch.best_folder, folder)
     else:
         trainer.model.save_pretrained(folder)
-    return Trained(folder, figures(watch, tokens))
+    return Trained(folder, figures(watch, tokens), watch.losses, watch.validation)
 
 
 def _dataset(rows: Sequence[Row]) -> Any:

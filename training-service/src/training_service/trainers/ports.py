@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,6 +64,15 @@ class Trained:
 
     folder: Path
     metrics: dict[str, float] = field(default_factory=dict)
+    losses: list[tuple[int, float]] = field(default_factory=list)
+    """(step, loss) of every step."""
+    validation: list[tuple[int, float]] = field(default_factory=list)
+    """(step, validation loss) of every look."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether every loss was a number."""
+        return all(math.isfinite(loss) for _, loss in self.losses)
 
 
 class Stood(Exception):

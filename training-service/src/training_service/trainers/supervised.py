@@ -58,7 +58,7 @@ def fine_tune(run: Run, model: Any, tokenizer: Any) -> Trained:
         shutil.copytree(watch.best_folder, folder)
     else:
         model.save_pretrained(folder)
-    return Trained(folder, figures(watch, tokens))
+    return Trained(folder, figures(watch, tokens), watch.losses, watch.validation)
 
 
 def arguments(run: Run, at_once: int) -> dict[str, Any]:

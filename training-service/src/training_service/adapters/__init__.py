@@ -1,0 +1,1 @@
+"""The outside: records, the experiment tracker, model-service."""

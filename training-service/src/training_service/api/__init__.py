@@ -1,0 +1,1 @@
+"""The edge: proto to domain and back."""

@@ -1,0 +1,1 @@
+"""What runs in a job's own process: the only place that imports torch, MLflow and their kin."""
