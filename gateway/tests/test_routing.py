@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from gateway.config.file import BreakerConfig, ConfigError, RetryConfig, TargetConfig, parse_config
 from gateway.config.live import LiveConfig
+from gateway.metrics import label_of
 from gateway.routing.breaker import Breaker, RetryBudget
 from gateway.routing.catalogue import Catalogue
 from gateway.routing.ports import Card
@@ -79,7 +81,29 @@ def _router(config: str, **services: list[Card]) -> Router:
 
 
 def _names(router: Router, model: str, request_id: str = "id") -> list[str]:
-    return [c.target.name for c in router.plan(model, "chat", request_id).candidates]
+    return [c.target.name for c in router.plan(model, "chat", request_id, "acme").candidates]
+
+
+def test_a_tenants_own_model_is_there_for_that_tenant_alone() -> None:
+    name = "ft:a:acme:mine:abc123"
+    mine = replace(_card(name), owner="acme", base="a")
+    router = _router("routes: {mine: {targets: ['" + name + "'], fallback: [a]}}", local=[_card("a"), mine])
+    for _ in range(2):  # the second time, what was kept of the first would show
+        assert _names(router, name) == [f"local/{name}"]
+        with pytest.raises(SixfoldError) as caught:
+            router.plan(name, "chat", "id", "globex")
+        assert caught.value.reason is Reason.MODEL_NOT_FOUND
+        others = router.plan("mine", "chat", "id", "globex")
+        assert [c.target.model for c in others.candidates] == ["a"]
+        assert _names(router, "mine") == [f"local/{name}", "local/a"]
+    assert set(router.catalogue.cards("globex")) == {"a"}
+    assert set(router.catalogue.cards("acme")) == {"a", name}
+
+
+def test_labels_name_neither_tenants_nor_their_models() -> None:
+    assert label_of("local/ft:org/base:acme:mine:abc123") == "local/ft:org/base"
+    assert label_of("ft:base:acme::abc123") == "ft:base"
+    assert label_of("local/soft:a:b") == "local/soft:a:b"
 
 
 def test_names_aliases_and_routes() -> None:
@@ -90,13 +114,13 @@ def test_names_aliases_and_routes() -> None:
     assert _names(router, "a") == _names(router, "first") == ["local/a"]
     assert _names(router, "main") == ["local/b", "local/a"]  # a route wins over an alias; each target once
     with pytest.raises(SixfoldError) as caught:
-        router.plan("c", "chat", "id")
+        router.plan("c", "chat", "id", "acme")
     assert caught.value.reason is Reason.MODEL_NOT_FOUND
     with pytest.raises(SixfoldError) as caught:
-        router.plan("gone", "chat", "id")
+        router.plan("gone", "chat", "id", "acme")
     assert caught.value.reason is Reason.ENGINE_UNAVAILABLE
     with pytest.raises(SixfoldError) as caught:
-        router.plan("a", "embeddings", "id")
+        router.plan("a", "embeddings", "id", "acme")
     assert caught.value.reason is Reason.UNSUPPORTED_PARAMETER
 
 
@@ -110,7 +134,7 @@ def test_models_that_are_not_ready_wait_behind() -> None:
 
 def test_of_several_services_the_less_busy_of_two_is_asked() -> None:
     router = _router("", one=[_card("a")], two=[_card("a")])
-    plan = router.plan("a", "chat", "id")
+    plan = router.plan("a", "chat", "id", "acme")
     busy = next(c for c in plan.candidates if c.target.service == "one")
     busy.target.in_flight = 5
     for _ in range(20):
@@ -119,13 +143,13 @@ def test_of_several_services_the_less_busy_of_two_is_asked() -> None:
 
 def test_a_plan_is_forgotten_when_models_or_routes_change() -> None:
     router = _router("", local=[_card("a")])
-    assert router.plan("a", "chat", "x") is router.plan("a", "chat", "y")
+    assert router.plan("a", "chat", "x", "acme") is router.plan("a", "chat", "y", "acme")
     service = router.catalogue.services["local"]
     service.take([_card("a", aliases=("z",))])
     router.catalogue._changed()
     assert _names(router, "z") == ["local/a"]
     router.use(parse_config("routes: {a: {targets: [z], deadline: 3s}}"))
-    assert router.plan("a", "chat", "x").deadline == 3
+    assert router.plan("a", "chat", "x", "acme").deadline == 3
 
 
 @pytest.mark.parametrize(

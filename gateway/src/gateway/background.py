@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Coroutine
 from typing import Any, Protocol
 
@@ -58,6 +59,12 @@ async def watch_loop(router: Router, live: LiveConfig, app: _App) -> None:
         metrics.HTTP_IN_FLIGHT.set(app.in_flight)
         metrics.CONFIG_STALE.set(live.stale is not None)
         now = router.clock()
+        worst: dict[str, int] = {}
+        running: Counter[str] = Counter()
         for target in router.targets():
-            metrics.BREAKER.labels(target.name).set(_STATES[target.breaker.state(now)])
-            metrics.TARGET_IN_FLIGHT.labels(target.name).set(target.in_flight)
+            label = metrics.label_of(target.name)
+            worst[label] = max(worst.get(label, 0), _STATES[target.breaker.state(now)])
+            running[label] += target.in_flight
+        for label, state in worst.items():
+            metrics.BREAKER.labels(label).set(state)
+            metrics.TARGET_IN_FLIGHT.labels(label).set(running[label])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -146,9 +147,18 @@ CITATIONS = Counter(
 )
 
 
+_TRAINED = re.compile(r"(?:^|/)ft:[^:]+")
+
+
+def label_of(name: str) -> str:
+    """What a model or target is called in labels: a trained one by its base, as its name says whose it is."""
+    found = _TRAINED.search(name) if "ft:" in name else None
+    return name[: found.end()] if found is not None else name
+
+
 @lru_cache(maxsize=1024)
 def _attempts(target: str, outcome: str) -> Counter:
-    return ATTEMPTS.labels(target, outcome)
+    return ATTEMPTS.labels(label_of(target), outcome)
 
 
 def attempt(target: str, outcome: str) -> None:
@@ -185,4 +195,4 @@ class Operation:
 @lru_cache(maxsize=512)
 def operation(name: str, model: str) -> Operation:
     """The instruments of `name` ("chat", "text_completion", "embeddings") on `model`."""
-    return Operation(name, model)
+    return Operation(name, label_of(model))

@@ -46,6 +46,16 @@ class GatewaySettings(ServiceSettings):
     retrieval_seconds: float = Field(
         30, gt=0, le=600, description="Seconds that one call to the retrieval service may take."
     )
+    training_service: str | None = Field(
+        None, description="Address of the training service. Default: models are not trained here."
+    )
+    eval_service: str | None = Field(
+        None,
+        description="Address of the eval service. Default: models are neither measured nor released here.",
+    )
+    jobs_seconds: float = Field(
+        30, gt=0, le=600, description="Seconds that one call to the training or eval service may take."
+    )
     workers: int = Field(1, ge=1, le=64, description="Processes that serve requests.")
 
     # Identity.

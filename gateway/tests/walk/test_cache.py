@@ -70,7 +70,8 @@ async def test_a_new_version_is_another_question(house: Any, wait_until: Any) ->
     http = house.http()
     await ask(http)
     engine.models = [card("tiny", version="v2")]
-    await wait_until(lambda: house.gateway.app._hot[CHAT][1]._deps.catalogue.cards()["tiny"].version == "v2")
+    catalogue = house.gateway.app._hot[CHAT][1]._deps.catalogue
+    await wait_until(lambda: catalogue.cards("acme")["tiny"].version == "v2")
     assert result(await ask(http)) == "miss"
 
 

@@ -25,7 +25,7 @@ async def test_routes_limits_and_services_change_live(house: Any, wait_until: An
 
     second: FakeEngine = await house.engine("more", card("c"))
     house.write_config("routes: {main: {targets: [{model: c, service: more}]}}\n")
-    await wait_until(lambda: router.catalogue.find("c"))
+    await wait_until(lambda: router.catalogue.find("c", "acme"))
     assert (await http.post(CHAT, json=BODY)).headers["x-sixfold-model"] == "c@v1"
     assert (len(first.requests), len(second.requests)) == (2, 1)
     assert {m["id"] for m in (await http.get("/v1/models")).json()["data"]} == {"a", "b", "c", "main"}

@@ -197,6 +197,8 @@ def _card(model: model_pb2.Model) -> Card:
         ready=model.state == model_pb2.STATE_READY,
         created_at=model.created_at,
         parameters=model.parameters,
+        owner=model.owner,
+        base=model.base,
     )
 
 

@@ -14,10 +14,38 @@ STORES_WRITE = "stores:write"
 SEARCH_READ = "search:read"
 FILES_READ = "files:read"
 FILES_WRITE = "files:write"
+FINETUNE_READ = "finetune:read"
+FINETUNE_WRITE = "finetune:write"
+EVALS_READ = "evals:read"
+EVALS_WRITE = "evals:write"
+BATCHES_READ = "batches:read"
+BATCHES_WRITE = "batches:write"
+RELEASES_READ = "releases:read"
+RELEASES_WRITE = "releases:write"
+RELEASES_APPROVE = "releases:approve"
 
-_VIEWER = frozenset({MODELS_READ, STORES_READ, SEARCH_READ, FILES_READ})
-_MEMBER = _VIEWER | {CHAT_WRITE, EMBEDDINGS_WRITE, STORES_WRITE, FILES_WRITE}
-_ADMIN = _MEMBER | {KEYS_WRITE, MODELS_WRITE}
+_VIEWER = frozenset(
+    {
+        MODELS_READ,
+        STORES_READ,
+        SEARCH_READ,
+        FILES_READ,
+        FINETUNE_READ,
+        EVALS_READ,
+        BATCHES_READ,
+        RELEASES_READ,
+    }
+)
+_MEMBER = _VIEWER | {
+    CHAT_WRITE,
+    EMBEDDINGS_WRITE,
+    STORES_WRITE,
+    FILES_WRITE,
+    FINETUNE_WRITE,
+    EVALS_WRITE,
+    BATCHES_WRITE,
+}
+_ADMIN = _MEMBER | {KEYS_WRITE, MODELS_WRITE, RELEASES_WRITE, RELEASES_APPROVE}
 
 ROLES: Mapping[str, frozenset[str]] = {"viewer": _VIEWER, "member": _MEMBER, "admin": _ADMIN}
 """Role name to its scopes."""

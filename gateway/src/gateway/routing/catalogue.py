@@ -62,20 +62,26 @@ class Catalogue:
         for listener in self._listeners:
             listener()
 
-    def find(self, model: str, service: str | None = None) -> list[tuple[Service, Card]]:
-        """Where a model runs, by its name or an alias."""
+    def find(self, model: str, tenant: str, service: str | None = None) -> list[tuple[Service, Card]]:
+        """Where a model runs, by its name or an alias. Another tenant's own model runs nowhere."""
         services = self.services
         if service is not None:
             here = services.get(service)
             card = here.names.get(model) if here else None
-            return [(here, card)] if here and card else []
-        return [(here, card) for here in services.values() if (card := here.names.get(model))]
+            return [(here, card)] if here and card and card.seen_by(tenant) else []
+        return [
+            (here, card)
+            for here in services.values()
+            if (card := here.names.get(model)) and card.seen_by(tenant)
+        ]
 
-    def cards(self) -> dict[str, Card]:
-        """Every model once, by its own name."""
+    def cards(self, tenant: str) -> dict[str, Card]:
+        """Every model that this tenant may see once, by its own name."""
         found: dict[str, Card] = {}
         for service in self.services.values():
             for card in service.cards:
+                if not card.seen_by(tenant):
+                    continue
                 held = found.get(card.name)
                 if held is None or (card.ready and not held.ready):
                     found[card.name] = card

@@ -26,6 +26,14 @@ class Card:
     created_at: int
     parameters: int = 0
     """Weights of the model; 0 when nobody said."""
+    owner: str = ""
+    """The tenant whose model it is, which alone sees it; empty for every tenant's."""
+    base: str = ""
+    """For a model that was trained here: what it was made from."""
+
+    def seen_by(self, tenant: str) -> bool:
+        """Whether the model is there for this tenant."""
+        return not self.owner or self.owner == tenant
 
 
 @dataclass(frozen=True, slots=True)

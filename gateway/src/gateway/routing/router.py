@@ -69,7 +69,7 @@ class Router:
         self.clock = clock
         self._targets: dict[tuple[str, str], Target] = {}
         self._budgets: dict[str, RetryBudget] = {}
-        self._fixed: dict[tuple[str, str], Plan] = {}
+        self._fixed: dict[tuple[str, str, str], Plan] = {}
         self.config = config
         catalogue.on_change(self._fixed.clear)
 
@@ -85,26 +85,26 @@ class Router:
         """Every target that was ever planned for and still exists."""
         return list(self._targets.values())
 
-    def plan(self, model: str, capability: str, request_id: str) -> Plan:
-        """The plan for a model that `capability` ("chat", "completion", "embeddings") is asked of.
+    def plan(self, model: str, capability: str, request_id: str, tenant: str) -> Plan:
+        """The plan for a model that a tenant asks for `capability`: "chat", "completion", "embeddings".
 
         Raises MODEL_NOT_FOUND, UNSUPPORTED_PARAMETER or ENGINE_UNAVAILABLE.
         """
-        fixed = self._fixed.get((model, capability))
+        fixed = self._fixed.get((tenant, model, capability))
         if fixed is not None:
             return fixed
         route = self.config.routes.get(model)
         plan = (
-            self._direct(model, capability)
+            self._direct(model, capability, tenant)
             if route is None
-            else self._routed(model, route, capability, request_id)
+            else self._routed(model, route, capability, request_id, tenant)
         )
         if len(plan.candidates) == 1 and len(self._fixed) < 10_000:
-            self._fixed[(model, capability)] = plan
+            self._fixed[(tenant, model, capability)] = plan
         return plan
 
-    def _direct(self, model: str, capability: str) -> Plan:
-        found = self._candidates(model, None)
+    def _direct(self, model: str, capability: str, tenant: str) -> Plan:
+        found = self._candidates(model, tenant, None)
         if not found:
             if all(service.trouble is not None for service in self.catalogue.services.values()):
                 raise SixfoldError(
@@ -113,10 +113,10 @@ class Router:
             raise model_not_found(model)
         return self._make(model, None, found, capability)
 
-    def _routed(self, name: str, route: RouteConfig, capability: str, request_id: str) -> Plan:
+    def _routed(self, name: str, route: RouteConfig, capability: str, request_id: str, tenant: str) -> Plan:
         found: list[Candidate] = []
         for target in (*by_weight(route.targets, request_id), *route.fallback):
-            found += self._candidates(target.model, target.service)
+            found += self._candidates(target.model, tenant, target.service)
         if not found:
             raise SixfoldError(
                 Reason.ENGINE_UNAVAILABLE,
@@ -142,11 +142,11 @@ class Router:
             budget=self._budgets.setdefault(name, RetryBudget()),
         )
 
-    def _candidates(self, model: str, service: str | None) -> list[Candidate]:
+    def _candidates(self, model: str, tenant: str, service: str | None) -> list[Candidate]:
         """Where a model runs; of several places the first is the less busy of two that chance names."""
         places = [
             Candidate(self._target(here.name, card.name), here.client, card)
-            for here, card in self.catalogue.find(model, service)
+            for here, card in self.catalogue.find(model, tenant, service)
         ]
         if len(places) > 1:
             first, second = _two(len(places))

@@ -149,7 +149,8 @@ def main() -> int:
 
 
 def _end_with_parent() -> None:
-    sys.stdin.buffer.read()
+    while os.read(0, 4096):  # not sys.stdin: its lock would be in the way when the interpreter ends
+        pass
     os._exit(1)
 
 

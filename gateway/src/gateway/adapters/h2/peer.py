@@ -27,3 +27,5 @@ RETRIEVAL_SERVICE = Peer(
     "retrieval service", Reason.SERVICE_UNAVAILABLE, Reason.SERVICE_UNAVAILABLE, Reason.SERVICE_UNAVAILABLE
 )
 """Whatever happens on the way, asking again may help: its mutations carry a request id."""
+TRAINING_SERVICE = RETRIEVAL_SERVICE._replace(name="training service")
+EVAL_SERVICE = RETRIEVAL_SERVICE._replace(name="eval service")

@@ -23,29 +23,29 @@ class ModelsEndpoint:
 
     async def list(self, exchange: Exchange) -> None:
         """Every name, each once."""
-        await identify(exchange, self._deps.authenticator, "models:read")
-        data = list(self._names().values())
+        principal = await identify(exchange, self._deps.authenticator, "models:read")
+        data = list(self._names(principal.tenant).values())
         await exchange.respond(200, orjson.dumps({"object": "list", "data": data}), [JSON])
 
     async def get(self, exchange: Exchange) -> None:
         """One name."""
-        await identify(exchange, self._deps.authenticator, "models:read")
+        principal = await identify(exchange, self._deps.authenticator, "models:read")
         name = unquote(exchange.scope["path"].removeprefix(_PREFIX))
-        entry = self._names().get(name)
+        entry = self._names(principal.tenant).get(name)
         if entry is None:
             raise model_not_found(name)
         await exchange.respond(200, orjson.dumps(entry), [JSON])
 
-    def _names(self) -> dict[str, dict[str, Any]]:
+    def _names(self, tenant: str) -> dict[str, dict[str, Any]]:
         names: dict[str, dict[str, Any]] = {}
-        cards = self._deps.catalogue.cards()
+        cards = self._deps.catalogue.cards(tenant)
         for card in cards.values():
             names[card.name] = _entry(card.name, card)
         for card in cards.values():
             for alias in card.aliases:
                 names.setdefault(alias, _entry(alias, card))
         for name, route in self._deps.router.config.routes.items():
-            found = self._deps.catalogue.find(route.targets[0].model)
+            found = self._deps.catalogue.find(route.targets[0].model, tenant)
             names[name] = {
                 **_entry(name, found[0][1] if found else None),
                 "targets": [target.model for target in route.targets],
@@ -59,7 +59,7 @@ def _entry(name: str, card: Card | None) -> dict[str, Any]:
         "id": name,
         "object": "model",
         "created": card.created_at if card else 0,
-        "owned_by": "sixfold",
+        "owned_by": (card and card.owner) or "sixfold",
     }
     if card is not None:
         entry.update(
@@ -70,4 +70,6 @@ def _entry(name: str, card: Card | None) -> dict[str, Any]:
             capabilities=sorted(card.capabilities),
             context_tokens=card.context_tokens,
         )
+        if card.base:
+            entry["base"] = card.base
     return entry

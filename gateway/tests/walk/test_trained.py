@@ -1,0 +1,50 @@
+"""A model that was trained for one tenant, as that tenant and another meet it over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from parts.fake_engine import card
+
+NAME = "ft:tiny:acme:mine:abc123"
+ASK = {"model": NAME, "messages": [{"role": "user", "content": "hi"}]}
+
+
+@pytest.fixture
+async def ours(house: Any) -> AsyncIterator[Any]:
+    mine = card(NAME)
+    mine.owner, mine.base = "acme", "tiny"
+    await house.engine("one", card("tiny"), mine)
+    house.write_config("")
+    await house.start()
+    return house
+
+
+async def test_its_owner_lists_and_uses_it(ours: Any) -> None:
+    http = ours.http(tenant="acme")
+    listed = {model["id"]: model for model in (await http.get("/v1/models")).json()["data"]}
+    assert (listed[NAME]["owned_by"], listed[NAME]["base"]) == ("acme", "tiny")
+    assert (await http.get(f"/v1/models/{NAME}")).status_code == 200
+    answer = await http.post("/v1/chat/completions", json=ASK)
+    assert answer.status_code == 200
+    assert answer.headers["x-sixfold-model"] == f"{NAME}@v1"
+
+
+async def test_for_another_tenant_it_does_not_exist(ours: Any) -> None:
+    owner, http = ours.http(tenant="acme"), ours.http(tenant="globex")
+    assert (await owner.post("/v1/chat/completions", json=ASK)).status_code == 200
+    assert NAME not in (await http.get("/v1/models")).text
+    gone, never = [await http.get(f"/v1/models/{name}") for name in (NAME, "ft:tiny:acme:mine:ffffff")]
+    assert gone.status_code == never.status_code == 404
+    assert gone.text.replace(NAME, "") == never.text.replace("ft:tiny:acme:mine:ffffff", "")
+    for path, body in (
+        ("/v1/chat/completions", ASK),
+        ("/v1/chat/completions", {**ASK, "stream": True}),
+        ("/v1/completions", {"model": NAME, "prompt": "hi"}),
+        ("/v1/responses", {"model": NAME, "input": "hi"}),
+        ("/v1/embeddings", {"model": NAME, "input": "hi"}),
+    ):
+        refused = await http.post(path, json=body)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (404, "model_not_found"), path
