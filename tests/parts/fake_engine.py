@@ -138,6 +138,12 @@ class FakeEngine(model_service_pb2_grpc.ModelServiceServicer):
     async def UnloadModel(self, request: pb.UnloadModelRequest, context: Any) -> pb.UnloadModelResponse:
         raise SixfoldError(Reason.UNIMPLEMENTED, "The double does not do this.")
 
+    async def AddModel(self, request: pb.AddModelRequest, context: Any) -> pb.AddModelResponse:
+        raise SixfoldError(Reason.UNIMPLEMENTED, "The double does not do this.")
+
+    async def RemoveModel(self, request: pb.RemoveModelRequest, context: Any) -> pb.RemoveModelResponse:
+        raise SixfoldError(Reason.UNIMPLEMENTED, "The double does not do this.")
+
     async def ListModels(self, request: pb.ListModelsRequest, context: Any) -> pb.ListModelsResponse:
         return pb.ListModelsResponse(models=self.models)
 

@@ -48,10 +48,14 @@ def run_async(work: Callable[[], Awaitable[R]], *, threads: int) -> R:
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(threads))
         return await work()
 
+    # asyncio.run would wait for threads whose questions nobody needs any more, though the job shall stop.
+    loop = asyncio.new_event_loop()
     try:
-        return asyncio.run(main())
+        return loop.run_until_complete(main())
     except SixfoldError as error:
         raise JobFault(error.reason.value, error.message, retry=error.status.retryable) from None
+    finally:
+        loop.close()
 
 
 def lines_of(path: Path) -> list[bytes]:

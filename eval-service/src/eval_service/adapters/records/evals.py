@@ -16,6 +16,8 @@ from servicekit.store import Store
 
 Row = dict[str, Any]
 _EVALUATION, _BATCH = "evaluation", "batch"
+_ATTEMPTS = 8
+"""With the pauses between them, a model service may be away for minutes."""
 
 
 class EvalRecords:
@@ -103,7 +105,12 @@ class EvalRecords:
             }
             await connection.execute(insert(runs).values(row))
             new = NewJob(
-                _EVALUATION, tenant, spec(about), f"{attempt.request_id}:{id}", metadata={"eval": eval_id}
+                _EVALUATION,
+                tenant,
+                spec(about),
+                f"{attempt.request_id}:{id}",
+                max_attempts=_ATTEMPTS,
+                metadata={"eval": eval_id},
             )
             row["job"] = await self._jobs.create(connection, new, id=id)
             await keep_answer(connection, tenant, attempt, row)
@@ -164,7 +171,9 @@ class EvalRecords:
         async with self._store.begin() as connection:
             await first_try(connection, tenant, attempt)
             await connection.execute(insert(batches).values(row))
-            new = NewJob(_BATCH, tenant, whole, f"{attempt.request_id}:{id}", priority=-1)
+            new = NewJob(
+                _BATCH, tenant, whole, f"{attempt.request_id}:{id}", priority=-1, max_attempts=_ATTEMPTS
+            )
             row["job"] = await self._jobs.create(connection, new, id=id)
             await keep_answer(connection, tenant, attempt, row)
         self._jobs.announce()
