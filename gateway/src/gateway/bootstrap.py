@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from gateway.adapters.documents import RetrievalDocuments
 from gateway.adapters.files_store import FilesStore
 from gateway.adapters.h2.channel import Channel
-from gateway.adapters.h2.peer import RETRIEVAL_SERVICE
+from gateway.adapters.h2.peer import RETRIEVAL_SERVICE, TRAINING_SERVICE
 from gateway.adapters.jwks import Jwks, JwksLimits, file_fetch, https_fetch
 from gateway.adapters.keys_store import KeysStore
 from gateway.adapters.model_client import GrpcModelClient
@@ -20,6 +20,7 @@ from gateway.adapters.spool.folders import Folders
 from gateway.adapters.spool.journal import SpoolJournal
 from gateway.adapters.spool.relay import Relay, Spool
 from gateway.adapters.spool.writer import Writer
+from gateway.adapters.training_client import GrpcTrainingClient
 from gateway.adapters.uploads_store import UploadsStore
 from gateway.api.asgi import Handler, RootApp
 from gateway.api.hot.chat import chat_endpoint
@@ -49,6 +50,7 @@ from gateway.identity.keys_service import KeysService
 from gateway.identity.seal import Seal
 from gateway.identity.snapshot import KeySnapshot, SnapshotLimits
 from gateway.identity.tokens import TokenVerifier
+from gateway.jobs.tuning import TuningService
 from gateway.limits.admission import Admission
 from gateway.responses.service import ResponseRules, Responses
 from gateway.retrieval.presence import Presence
@@ -157,6 +159,7 @@ async def _wire(settings: GatewaySettings, lifecycle: Lifecycle, closers: list[C
     closers.append(responses.close)
 
     files = await _files(settings, store, retrieval, closers)
+    jobs = _jobs(settings, identity, files.files, closers)
     raw = FilesEndpoint(
         FileDeps(
             authenticator,
@@ -180,7 +183,14 @@ async def _wire(settings: GatewaySettings, lifecycle: Lifecycle, closers: list[C
             responses=responses,
             files=files.files,
             uploads=files.uploads,
-            notes=lambda: live.notes() | presence.notes() | files.presence.notes() | spool.relay.notes(),
+            tuning=jobs.tuning,
+            notes=lambda: (
+                live.notes()
+                | presence.notes()
+                | files.presence.notes()
+                | spool.relay.notes()
+                | {name: word for part in jobs.presences for name, word in part.notes().items()}
+            ),
             metrics_token=_metrics_token(settings),
         )
     )
@@ -199,6 +209,8 @@ async def _wire(settings: GatewaySettings, lifecycle: Lifecycle, closers: list[C
     background.run("catalogue", catalogue.run())
     background.run("config", live.watch())
     background.run("retrieval", presence.run())
+    for part in jobs.presences:
+        background.run("jobs", part.run())
     background.run("spool", spool.relay.run())
     background.run("responses", responses.sweep())
     background.run("objects", files.presence.run())
@@ -262,6 +274,26 @@ async def _files(
     sweep = Sweep(files, records, parts, objects, period=settings.files_sweep_seconds)
     presence = Presence("objects", objects.check)
     return _Files(files, UploadsService(parts, files, objects), sweep, presence)
+
+
+class _Jobs(NamedTuple):
+    """What jobs stand on; None where no service is configured."""
+
+    tuning: TuningService | None
+    presences: tuple[Presence, ...]
+
+
+def _jobs(
+    settings: GatewaySettings, identity: ServiceIdentity, files: FilesService, closers: list[Closer]
+) -> _Jobs:
+    """The training service, where there is one. Nothing else hangs on it."""
+    if settings.training_service is None:
+        return _Jobs(None, ())
+    channel = Channel(settings.training_service, tls=Tls.from_settings(settings), peer=TRAINING_SERVICE)
+    training = GrpcTrainingClient(channel, identity)
+    closers.append(training.close)
+    tuning = TuningService(training, files, deadline=settings.jobs_seconds)
+    return _Jobs(tuning, (Presence("training-service", training.check),))
 
 
 def _live_config(settings: GatewaySettings) -> LiveConfig:

@@ -1,4 +1,4 @@
-"""Ids of stores, files and batches. What cannot be one is not found, and nobody is asked."""
+"""Ids of stores, files, batches and jobs. What cannot be one is not found, and nobody is asked."""
 
 from __future__ import annotations
 
@@ -8,7 +8,21 @@ from gateway.openai import fields
 from servicekit.errors import Reason, SixfoldError
 
 STORE, FILE, BATCH = "vs_", "file-", "vsfb_"
-_KINDS = {STORE: "vector store", FILE: "file", BATCH: "batch"}
+TUNING, DATASET = "ftjob-", "ds_"
+EVAL, RUN, ITEM = "eval_", "evalrun_", "outputitem_"
+REQUESTS, RELEASE = "batch_", "rel_"
+_KINDS = {
+    STORE: "vector store",
+    FILE: "file",
+    BATCH: "batch",
+    TUNING: "fine-tuning job",
+    DATASET: "data set",
+    EVAL: "eval",
+    RUN: "run",
+    ITEM: "output item",
+    REQUESTS: "batch",
+    RELEASE: "release",
+}
 _DIGITS = re.compile(r"[0-9a-f]{24}")
 
 

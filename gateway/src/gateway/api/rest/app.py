@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from gateway.api.rest import (
     file_batches,
     files,
+    fine_tuning,
     keys,
     ops,
     responses,
@@ -48,6 +49,7 @@ def create_app(deps: RestDeps) -> FastAPI:
     for stores_routes in (stores, store_files, file_batches, store_search):
         app.include_router(stores_routes.router)
     app.include_router(responses.router)
+    app.include_router(fine_tuning.router)
     app.include_router(ops.router)
     app.include_router(docs_router())
     install_error_handlers(app)

@@ -1,11 +1,11 @@
-"""What the routes of vector stores know of a request: who asks, and under which name it changes something.
+"""What routes know of a request: who asks, and under which name it changes something.
 
 Who may not ask is refused before the body is looked at.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Annotated
 
 from fastapi import Depends, Header, Request
@@ -33,38 +33,55 @@ def searching(request: Request, caller: Caller) -> Call:
     return _named(request, caller)
 
 
-async def changing(
-    request: Request,
-    caller: Caller,
-    deps: Deps,
-    idempotency_key: Annotated[
-        str | None,
-        Header(
-            min_length=1,
-            max_length=255,
-            pattern=r"^[\x21-\x7e]+$",
-            description="A repeat with the same value has no second effect and gets the first answer, "
-            "for a day.",
-        ),
-    ] = None,
-    x_stainless_retry_count: Annotated[str | None, Header(include_in_schema=False)] = None,
-) -> AsyncIterator[Call]:
-    """A call that changes stores. What the official client sends again by itself is known again."""
-    require(caller, STORES_WRITE)
-    method, path = request.method, request.url.path
-    if idempotency_key is not None:
-        yield _named(request, caller, keyed(caller, method, path, idempotency_key))
-        return
-    same = digest(caller, method, path, await request.body())
-    change = deps.repeats.begin(same, repeated=x_stainless_retry_count not in (None, "", "0"))
-    answered = False
-    try:
-        yield _named(request, caller, change)
-        answered = True
-    finally:
-        deps.repeats.ended(same, change, answered=answered)
+_Key = Annotated[
+    str | None,
+    Header(
+        min_length=1,
+        max_length=255,
+        pattern=r"^[\x21-\x7e]+$",
+        description="A repeat with the same value has no second effect and gets the first answer, for a day.",
+    ),
+]
+_Retry = Annotated[str | None, Header(include_in_schema=False)]
+
+
+def reads(scope: str) -> Callable[..., Call]:
+    """A call that looks at what `scope` opens."""
+
+    def reading_with(request: Request, caller: Caller) -> Call:
+        require(caller, scope)
+        return _named(request, caller)
+
+    return reading_with
+
+
+def changes(scope: str) -> Callable[..., AsyncIterator[Call]]:
+    """A call that changes what `scope` opens. What the official client sends again is known again."""
+
+    async def changing(
+        request: Request,
+        caller: Caller,
+        deps: Deps,
+        idempotency_key: _Key = None,
+        x_stainless_retry_count: _Retry = None,
+    ) -> AsyncIterator[Call]:
+        require(caller, scope)
+        method, path = request.method, request.url.path
+        if idempotency_key is not None:
+            yield _named(request, caller, keyed(caller, method, path, idempotency_key))
+            return
+        same = digest(caller, method, path, await request.body())
+        change = deps.repeats.begin(same, repeated=x_stainless_retry_count not in (None, "", "0"))
+        answered = False
+        try:
+            yield _named(request, caller, change)
+            answered = True
+        finally:
+            deps.repeats.ended(same, change, answered=answered)
+
+    return changing
 
 
 Reading = Annotated[Call, Depends(reading)]
 Searching = Annotated[Call, Depends(searching)]
-Changing = Annotated[Call, Depends(changing)]
+Changing = Annotated[Call, Depends(changes(STORES_WRITE))]

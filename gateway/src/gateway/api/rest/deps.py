@@ -14,6 +14,7 @@ from gateway.files.uploads import UploadsService
 from gateway.identity.authenticator import Authenticator
 from gateway.identity.keys_service import KeysService
 from gateway.identity.principal import Principal
+from gateway.jobs.tuning import TuningService
 from gateway.limits.admission import Admission
 from gateway.responses.service import Responses
 from gateway.retrieval.repeats import Repeats
@@ -33,6 +34,7 @@ class RestDeps:
     responses: Responses | None = None
     files: FilesService | None = None
     uploads: UploadsService | None = None
+    tuning: TuningService | None = None
     repeats: Repeats = field(default_factory=Repeats)
     """Which changes were sent before."""
     version: str = "0.1.0"
