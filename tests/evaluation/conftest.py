@@ -35,10 +35,10 @@ def _new(text: str, request: Any) -> str:
 async def models() -> AsyncIterator[Answering]:
     """Two models: the old one says the first word, the new one the last, which is right."""
     engine = Answering(old=_old, new=_new, other=_new)
-    server = EngineServer(engine, KEY, MODEL_PORT)
-    await server.start()
+    engine.server = EngineServer(engine, KEY, MODEL_PORT)
+    await engine.server.start()
     yield engine
-    await server.stop()
+    await engine.server.stop()
 
 
 @pytest.fixture

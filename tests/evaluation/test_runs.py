@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from parts.evaluation import FAILED, SUCCEEDED, Answering, EvalProcess, Evaluation, until
+from parts.evaluation import CANCELLED, FAILED, SUCCEEDED, Answering, EvalProcess, Evaluation, until
 
 from servicekit.errors import Reason, SixfoldError
 from sixfold.eval.v1 import eval_service_pb2 as pb
@@ -190,6 +191,40 @@ async def test_the_same_request_id_makes_one(acme: Evaluation) -> None:
     assert updated.eval.name == "b"
     await acme.call(pb.DeleteEvalRequest(eval_id=first.eval.id))
     assert not (await acme.call(pb.ListEvalsRequest())).evals
+
+
+async def test_a_run_outlives_a_model_service_that_is_away(acme: Evaluation, models: Answering) -> None:
+    models.pause = 0.1
+    eval_id = await acme.make_eval(RIGHT)
+    run = await acme.start_run(eval_id, "new", rows(40))
+
+    async def begun() -> bool:
+        return len(models.requests) >= 8
+
+    await until(begun)
+    await models.server.stop()
+    await asyncio.sleep(3)  # longer than one question's tries
+    models.pause = 0
+    await models.server.start()
+    run = await acme.ended(run)
+    assert (run.job.status, run.counts["passed"]) == (SUCCEEDED, 40), run.job.message
+
+
+async def test_a_run_that_is_called_off_asks_no_more(acme: Evaluation, models: Answering) -> None:
+    models.pause = 0.3
+    eval_id = await acme.make_eval(RIGHT)
+    run = await acme.start_run(eval_id, "new", rows(200))
+
+    async def begun() -> bool:
+        return len(models.requests) >= 4
+
+    await until(begun)
+    await acme.call(pb.CancelRunRequest(eval_id=eval_id, run_id=run.id))
+    ended = await acme.ended(run)
+    assert ended.job.status == CANCELLED
+    assert len(models.requests) < 200
+    await acme.call(pb.DeleteRunRequest(eval_id=eval_id, run_id=run.id))
+    assert not (await acme.call(pb.ListRunsRequest(eval_id=eval_id))).runs
 
 
 async def test_a_killed_service_asks_no_finished_item_again(

@@ -16,7 +16,7 @@ from typing import Any
 
 import grpc.aio
 
-from parts.fake_engine import Events, FakeEngine, card
+from parts.fake_engine import EngineServer, Events, FakeEngine, card
 from parts.process import Process, free_port
 from servicekit.bus import Bus, Event, open_bus
 from servicekit.identity import NO_TENANT, ServiceIdentity
@@ -37,7 +37,9 @@ Say = Callable[[str, model_service_pb2.GenerateRequest], str]
 
 
 class Answering(FakeEngine):
-    """Models by name: each says what its function makes of the last turn."""
+    """Models by name: each says what its function makes of the last turn. A fixture sets `server`."""
+
+    server: EngineServer
 
     def __init__(self, **models: Say) -> None:
         super().__init__(*(card(name) for name in models))
