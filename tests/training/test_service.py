@@ -188,7 +188,7 @@ async def test_corrections_become_rows_each_exactly_once(training: Training) -> 
     for number in range(6):
         content = {
             "messages": [{"role": "user", "content": f"{KINDS[number % 3][0]} {TOWNS[number]}"}],
-            "answer": "something else",
+            "answer": [{"text": "something else", "finish": "stop"}],
         }
         completed = request_pb2.RequestCompleted(
             request_id=f"req_{number}",

@@ -150,10 +150,20 @@ class Kept:
 
 def content_of(content: bytes) -> Mapping[str, Any]:
     """`messages` and `answer` of a kept request; nothing if it has another form."""
+    if not content:
+        return {}
     try:
-        told = orjson.loads(content) if content else {}
+        told = orjson.loads(content)
     except orjson.JSONDecodeError:
         return {}
     if not isinstance(told, dict):
         return {}
-    return {"messages": told.get("messages"), "answer": told.get("answer")}
+    return {"messages": told.get("messages"), "answer": _first_text(told.get("answer"))}
+
+
+def _first_text(answer: object) -> str:
+    """Of the first choice: the gateway keeps all of them, each with its text."""
+    choice = answer[0] if isinstance(answer, list) and answer else answer
+    if isinstance(choice, dict):
+        choice = choice.get("text")
+    return choice if isinstance(choice, str) else ""
