@@ -178,8 +178,9 @@ class Attempt:
         self._lease_until = until
         if self._guard is not None:
             self._guard.cancel()
-        loop = asyncio.get_running_loop()
-        self._guard = loop.call_later(until - time.monotonic(), self._lose)
+        if not self._gone:
+            loop = asyncio.get_running_loop()
+            self._guard = loop.call_later(until - time.monotonic(), self._lose)
 
     def _lose(self) -> None:
         self._lost = True

@@ -11,9 +11,9 @@ import contextlib
 import os
 import tempfile
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from servicekit.jobs.launchers.base import LaunchFailed, Process
 from servicekit.jobs.launchers.subprocess import SubprocessLauncher
@@ -24,7 +24,6 @@ _LINES = 500
 _POLL_SECONDS = 1.0
 _MEMORY_SECONDS = 0.5
 _log = get_logger("servicekit.jobs")
-T = TypeVar("T")
 
 
 class RayLauncher:
@@ -204,18 +203,18 @@ class RayProcess:
 
     async def read(self) -> bytes:
         while not self._said:
-            lines = await self._ask(self._host.read.remote())
+            lines = await self._ask(self._host.read)
             if lines is None:
                 return b""
             self._said = list(lines)
         return self._said.pop(0)
 
     async def send(self, line: bytes) -> None:
-        await self._ask(self._host.send.remote(line))
+        await self._ask(self._host.send, line)
 
     async def open(self, name: str) -> AsyncGenerator[bytes, None]:
         offset = 0
-        while block := await self._ask(self._host.block.remote(name, offset)):
+        while block := await self._ask(self._host.block, name, offset):
             offset += len(block)
             yield block
         if self._gone:
@@ -224,12 +223,12 @@ class RayProcess:
     async def place(self, name: str, chunks: AsyncIterator[bytes]) -> None:
         first = True
         async for chunk in chunks:
-            why = await self._ask(self._host.append.remote(name, chunk, first))
+            why = await self._ask(self._host.append, name, chunk, first)
             if why is not None:
                 raise LaunchFailed(*why)
             first = False
         if first:
-            await self._ask(self._host.append.remote(name, b"", True))
+            await self._ask(self._host.append, name, b"", True)
         if self._gone:
             raise LaunchFailed("WORKER_LOST", "The node that ran the job is gone.")
 
@@ -243,10 +242,10 @@ class RayProcess:
         return self._memory
 
     async def kill(self) -> None:
-        await self._ask(self._host.kill.remote())
+        await self._ask(self._host.kill)
 
     async def wait(self) -> int:
-        code = await self._ask(self._host.wait.remote())
+        code = await self._ask(self._host.wait)
         return -9 if code is None else int(code)
 
     async def close(self) -> None:
@@ -255,16 +254,21 @@ class RayProcess:
         self._closed = True
         if self._asking is not None:
             self._asking.cancel()
-        await self._ask(self._host.close.remote())
+        await self._ask(self._host.close)
         with contextlib.suppress(Exception):
             await asyncio.to_thread(self._ray.kill, self._host)
 
     async def _measure(self) -> None:
-        memory = await self._ask(self._host.memory.remote())
+        memory = await self._ask(self._host.memory)
         self._memory = memory or self._memory
 
-    async def _ask(self, answer: Awaitable[T]) -> T | None:
+    async def _ask(self, method: Any, *arguments: Any) -> Any:
         """None once the actor is gone. What the actor's method raised comes through."""
+        try:
+            answer = method.remote(*arguments)
+        except Exception:  # Ray has no type for an actor that it has forgotten
+            self._gone = True
+            return None
         try:
             return await answer
         except self._ray.exceptions.RayTaskError as error:

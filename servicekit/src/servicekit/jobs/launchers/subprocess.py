@@ -146,7 +146,8 @@ class SubprocessProcess:
         return _resident(self._process.pid)
 
     async def kill(self) -> None:
-        self._kill_group()
+        if not self._closed:  # its number may be another's by now
+            self._kill_group()
 
     async def wait(self) -> int:
         # Its own `wait` also waits for the pipes, which a child of the process may hold open.
