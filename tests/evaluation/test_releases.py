@@ -203,11 +203,12 @@ async def test_a_canary_promotes_by_itself_what_people_like(
 
     async def counted() -> Any:
         found = await acme.release(made.id)
-        return found if found.canary.candidate_answers == 6 else None
+        seen = (found.canary.champion_answers, found.canary.candidate_answers)
+        return found if seen == (6, 6) else None
 
     growing = await until(counted, 30)
     # Each event counts once, though every one came five times.
-    assert (growing.canary.champion_answers, growing.canary.champion_good) == (6, 3)
+    assert (growing.canary.champion_good, growing.canary.candidate_good) == (3, 6)
     assert growing.share == 0.5
     for _ in range(60):
         await judged(acme, "old", good=False)
