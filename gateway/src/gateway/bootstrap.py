@@ -8,6 +8,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from gateway.adapters.documents import RetrievalDocuments
+from gateway.adapters.feedback_store import SqlFeedback
 from gateway.adapters.files_store import FilesStore
 from gateway.adapters.h2.channel import Channel
 from gateway.adapters.h2.peer import RETRIEVAL_SERVICE, TRAINING_SERVICE
@@ -39,6 +40,7 @@ from gateway.background import Background, watch_loop
 from gateway.caching.exact import ExactCache
 from gateway.config.file import DEFAULT_SERVICE, ConfigError, GatewayConfig
 from gateway.config.live import LiveConfig
+from gateway.feedback.service import FeedbackRules, FeedbackService
 from gateway.files.service import FilesService
 from gateway.files.sweep import Sweep
 from gateway.files.types import FileRules
@@ -58,7 +60,7 @@ from gateway.retrieval.service import StoresService
 from gateway.routing.catalogue import Catalogue
 from gateway.routing.router import Router
 from gateway.settings import GatewaySettings
-from servicekit.bus import open_bus
+from servicekit.bus import Bus, open_bus
 from servicekit.bus.topics import REQUESTS
 from servicekit.cache import open_cache
 from servicekit.errors import Reason, SixfoldError
@@ -66,6 +68,7 @@ from servicekit.identity import ServiceIdentity, load_key
 from servicekit.lifecycle import Lifecycle
 from servicekit.limits import open_limiter
 from servicekit.objects import open_objects
+from servicekit.outbox import Relay as OutboxRelay
 from servicekit.rpc import Tls
 from servicekit.store import Store
 
@@ -142,7 +145,9 @@ async def _wire(settings: GatewaySettings, lifecycle: Lifecycle, closers: list[C
     )
     closers.append(retrieval.close)
     presence = Presence("retrieval-service", retrieval.check)
-    spool = _spool(settings, closers)
+    bus = _bus(settings, closers)
+    spool = _spool(settings, bus, closers)
+    feedback = _feedback(settings, store, bus, closers)
 
     grounder = Grounder(retrieval, live.current.grounding)
     live.on_change(lambda config: grounder.use(config.grounding))
@@ -183,6 +188,7 @@ async def _wire(settings: GatewaySettings, lifecycle: Lifecycle, closers: list[C
             responses=responses,
             files=files.files,
             uploads=files.uploads,
+            feedback=feedback,
             tuning=jobs.tuning,
             notes=lambda: (
                 live.notes()
@@ -213,19 +219,33 @@ async def _wire(settings: GatewaySettings, lifecycle: Lifecycle, closers: list[C
         background.run("jobs", part.run())
     background.run("spool", spool.relay.run())
     background.run("responses", responses.sweep())
+    background.run("feedback", feedback.sweep())
     background.run("objects", files.presence.run())
     background.run("files", files.sweep.run())
     background.run("gauges", watch_loop(router, live, app))
     return Gateway(app, lifecycle, closers)
 
 
-def _spool(settings: GatewaySettings, closers: list[Closer]) -> Spool:
-    """This worker's spool, before the bus. The bus may be away; the disk may not."""
+def _bus(settings: GatewaySettings, closers: list[Closer]) -> Bus:
     try:
         bus = open_bus(settings.bus, client=SERVICE)
     except ValueError as error:
         raise SystemExit(f"SIXFOLD_BUS_URL: {error}.") from None
     closers.append(bus.close)
+    return bus
+
+
+def _feedback(settings: GatewaySettings, store: Store, bus: Bus, closers: list[Closer]) -> FeedbackService:
+    """Feedback: rows and events in the gateway's store; one worker's relay carries the events to the bus."""
+    relay = OutboxRelay(store, bus)
+    relay.start()
+    closers.append(relay.close)
+    rules = FeedbackRules(max_correction=settings.max_correction, keep_seconds=settings.feedback_seconds)
+    return FeedbackService(SqlFeedback(store, announced=relay.wake), rules)
+
+
+def _spool(settings: GatewaySettings, bus: Bus, closers: list[Closer]) -> Spool:
+    """This worker's spool, before the bus. The bus may be away; the disk may not."""
     folders = Folders(settings.home.resolve() / "spool")
     try:
         folder = folders.make()

@@ -160,6 +160,19 @@ class GatewaySettings(ServiceSettings):
         description="Responses that may follow one another through `previous_response_id`.",
     )
 
+    # Feedback.
+    max_correction: int = Field(
+        100_000,
+        ge=1,
+        le=1_000_000,
+        description="Longest better answer that feedback may give, in characters.",
+    )
+    feedback_seconds: float = Field(
+        365 * 86400,
+        ge=60,
+        description="Seconds until feedback is deleted here; who learns from it has it by then.",
+    )
+
     # Background work.
     catalogue_seconds: float = Field(1.5, gt=0, le=60, description="Seconds between looks at the models.")
     cache_bytes: int = Field(

@@ -16,7 +16,8 @@ from parts.fake_engine import card
 from parts.process import free_port
 
 from servicekit.bus import Event, open_bus
-from servicekit.bus.topics import REQUESTS
+from servicekit.bus.topics import FEEDBACK, REQUESTS
+from sixfold.events.v1 import request_pb2
 
 HI: Any = [{"role": "user", "content": "hi"}]
 REQUESTS_MADE = 40
@@ -59,7 +60,9 @@ def bus_file(house: Any) -> Path:
     return path
 
 
-async def hear(house: Any, wait_until: Callable[..., Awaitable[None]], wanted: set[str]) -> list[Event]:
+async def hear(
+    house: Any, wait_until: Callable[..., Awaitable[None]], wanted: set[str], topic: str = REQUESTS
+) -> list[Event]:
     """Every event that is on the bus by the time that all of `wanted` are."""
     heard: list[Event] = []
 
@@ -67,7 +70,7 @@ async def hear(house: Any, wait_until: Callable[..., Awaitable[None]], wanted: s
         heard.append(event)
 
     bus = open_bus(f"sqlite:///{bus_file(house)}?poll_ms=20")
-    subscription = bus.subscribe([REQUESTS], f"test-{len(wanted)}", take)  # each from the beginning
+    subscription = bus.subscribe([topic], f"test-{len(wanted)}", take)  # each from the beginning
     await wait_until(lambda: wanted <= {event.subject for event in heard}, 60)
     await subscription.close()
     await bus.close()
@@ -117,3 +120,32 @@ async def test_nothing_that_was_answered_is_lost_to_a_kill_while_the_bus_is_away
     assert len(set(ids)) == REQUESTS_MADE + 2
     folders = house.home / "spool"
     await wait_until(lambda: len([path for path in folders.iterdir() if path.is_dir()]) == 1, 30)
+
+
+async def test_no_feedback_is_lost_to_a_kill_between_its_row_and_its_event(
+    house: Any, gateway: Gateway, wait_until: Callable[..., Awaitable[None]]
+) -> None:
+    async with house.http() as http:
+
+        async def give(name: str) -> None:
+            body = {"request_id": name, "kind": "thumbs", "value": -1}
+            assert (await http.post("/v1/feedback", json=body)).status_code == 201
+
+        await give("before")
+        await hear(house, wait_until, {"before"}, FEEDBACK)
+        lock = sqlite3.connect(bus_file(house), isolation_level=None)
+        lock.execute("BEGIN EXCLUSIVE")
+        try:
+            names = [f"held-{number}" for number in range(10)]
+            await asyncio.gather(*(give(name) for name in names))
+            await gateway.end(signal.SIGKILL)
+            await gateway.start()
+        finally:
+            lock.execute("ROLLBACK")
+            lock.close()
+        heard = await hear(house, wait_until, set(names), FEEDBACK)
+        kept = (await http.get("/v1/feedback", params={"limit": "100"})).json()["data"]
+    told = {request_pb2.FeedbackGiven.FromString(event.data).feedback_id for event in heard}
+    assert told == {feedback["id"] for feedback in kept}
+    assert {feedback["request_id"] for feedback in kept} == {"before", *names}
+    assert len({event.id for event in heard}) == len(kept)

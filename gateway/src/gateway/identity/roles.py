@@ -20,6 +20,8 @@ EVALS_READ = "evals:read"
 EVALS_WRITE = "evals:write"
 BATCHES_READ = "batches:read"
 BATCHES_WRITE = "batches:write"
+FEEDBACK_READ = "feedback:read"
+FEEDBACK_WRITE = "feedback:write"
 RELEASES_READ = "releases:read"
 RELEASES_WRITE = "releases:write"
 RELEASES_APPROVE = "releases:approve"
@@ -33,6 +35,7 @@ _VIEWER = frozenset(
         FINETUNE_READ,
         EVALS_READ,
         BATCHES_READ,
+        FEEDBACK_READ,
         RELEASES_READ,
     }
 )
@@ -44,6 +47,7 @@ _MEMBER = _VIEWER | {
     FINETUNE_WRITE,
     EVALS_WRITE,
     BATCHES_WRITE,
+    FEEDBACK_WRITE,
 }
 _ADMIN = _MEMBER | {KEYS_WRITE, MODELS_WRITE, RELEASES_WRITE, RELEASES_APPROVE}
 

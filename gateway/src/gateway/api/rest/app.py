@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from gateway.api.rest import (
+    feedback,
     file_batches,
     files,
     fine_tuning,
@@ -49,6 +50,7 @@ def create_app(deps: RestDeps) -> FastAPI:
     for stores_routes in (stores, store_files, file_batches, store_search):
         app.include_router(stores_routes.router)
     app.include_router(responses.router)
+    app.include_router(feedback.router)
     app.include_router(fine_tuning.router)
     app.include_router(ops.router)
     app.include_router(docs_router())

@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import Depends, Request, Response
 
 from gateway.api.authorization import authorization_of
+from gateway.feedback.service import FeedbackService
 from gateway.files.service import FilesService
 from gateway.files.uploads import UploadsService
 from gateway.identity.authenticator import Authenticator
@@ -34,6 +35,7 @@ class RestDeps:
     responses: Responses | None = None
     files: FilesService | None = None
     uploads: UploadsService | None = None
+    feedback: FeedbackService | None = None
     tuning: TuningService | None = None
     repeats: Repeats = field(default_factory=Repeats)
     """Which changes were sent before."""

@@ -1,0 +1,1 @@
+"""What people think of answers: kept, and told to the services that learn from it."""
