@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -111,15 +112,24 @@ def _deliver(
 
 
 def _rows(context: Context, method: Method) -> dict[Part, list[Row]]:
-    """What is trained on and what validates. A plain file must be right in every row."""
+    """What is trained on and what validates. A plain file must be right in every row, and is masked here."""
     spec = context.spec
     found: list[Found] = []
+    masked: Counter[str] = Counter()
     for name, part in (("training", Part.TRAIN), ("validation", Part.VALIDATION)):
         source = spec[name]
         if source is None:
             continue
         rows, _ = read_source(context, source, method.kind)
+        if source["kind"] == "file" and rows:
+            from training_service.datasets.personal import Masker
+
+            masker = Masker()
+            rows = [masker.mask(each, masked) if isinstance(each, Row) else each for each in rows]
         found += [_in(part, each) for each in rows]
+    if masked:
+        told = ", ".join(f"{number} {kind}" for kind, number in sorted(masked.items()))
+        context.event("info", f"Personal data masked: {told}", dict(masked))
     built = build(found, Options(kind=method.kind, strict=True, keep_near_duplicates=True), None)
     for warning in built.warnings:
         context.event("warn", warning)
