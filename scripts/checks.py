@@ -30,7 +30,15 @@ def mypy(*arguments: str) -> Command:
 def checks() -> Mapping[str, Sequence[Command]]:
     """Name → the commands that must all succeed."""
     unit = [str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("*/tests"))]
-    packages = ("servicekit", "gateway", "model_service", "retrieval_service", "training_service", "eval_service", "sixfold_cli")
+    packages = (
+        "servicekit",
+        "gateway",
+        "model_service",
+        "retrieval_service",
+        "training_service",
+        "eval_service",
+        "sixfold_cli",
+    )
     return {
         "lint": [
             [str(BIN / "ruff"), "check", "--quiet", "."],

