@@ -8,10 +8,11 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from gateway.adapters.documents import RetrievalDocuments
+from gateway.adapters.eval_client import GrpcEvalClient
 from gateway.adapters.feedback_store import SqlFeedback
 from gateway.adapters.files_store import FilesStore
 from gateway.adapters.h2.channel import Channel
-from gateway.adapters.h2.peer import RETRIEVAL_SERVICE, TRAINING_SERVICE
+from gateway.adapters.h2.peer import EVAL_SERVICE, RETRIEVAL_SERVICE, TRAINING_SERVICE
 from gateway.adapters.jwks import Jwks, JwksLimits, file_fetch, https_fetch
 from gateway.adapters.keys_store import KeysStore
 from gateway.adapters.model_client import GrpcModelClient
@@ -52,6 +53,7 @@ from gateway.identity.keys_service import KeysService
 from gateway.identity.seal import Seal
 from gateway.identity.snapshot import KeySnapshot, SnapshotLimits
 from gateway.identity.tokens import TokenVerifier
+from gateway.jobs.evals import EvalsService
 from gateway.jobs.tuning import TuningService
 from gateway.limits.admission import Admission
 from gateway.responses.service import ResponseRules, Responses
@@ -190,6 +192,7 @@ async def _wire(settings: GatewaySettings, lifecycle: Lifecycle, closers: list[C
             uploads=files.uploads,
             feedback=feedback,
             tuning=jobs.tuning,
+            evals=jobs.evals,
             notes=lambda: (
                 live.notes()
                 | presence.notes()
@@ -300,20 +303,29 @@ class _Jobs(NamedTuple):
     """What jobs stand on; None where no service is configured."""
 
     tuning: TuningService | None
+    evals: EvalsService | None
     presences: tuple[Presence, ...]
 
 
 def _jobs(
     settings: GatewaySettings, identity: ServiceIdentity, files: FilesService, closers: list[Closer]
 ) -> _Jobs:
-    """The training service, where there is one. Nothing else hangs on it."""
-    if settings.training_service is None:
-        return _Jobs(None, ())
-    channel = Channel(settings.training_service, tls=Tls.from_settings(settings), peer=TRAINING_SERVICE)
-    training = GrpcTrainingClient(channel, identity)
-    closers.append(training.close)
-    tuning = TuningService(training, files, deadline=settings.jobs_seconds)
-    return _Jobs(tuning, (Presence("training-service", training.check),))
+    """The training and the eval service, where there are such. Nothing else hangs on them."""
+    tls, deadline = Tls.from_settings(settings), settings.jobs_seconds
+    tuning, evals = None, None
+    presences = []
+    if settings.training_service is not None:
+        channel = Channel(settings.training_service, tls=tls, peer=TRAINING_SERVICE)
+        training = GrpcTrainingClient(channel, identity)
+        closers.append(training.close)
+        tuning = TuningService(training, files, deadline=deadline)
+        presences.append(Presence("training-service", training.check))
+    if settings.eval_service is not None:
+        evaluation = GrpcEvalClient(Channel(settings.eval_service, tls=tls, peer=EVAL_SERVICE), identity)
+        closers.append(evaluation.close)
+        evals = EvalsService(evaluation, files, deadline=deadline)
+        presences.append(Presence("eval-service", evaluation.check))
+    return _Jobs(tuning, evals, tuple(presences))
 
 
 def _live_config(settings: GatewaySettings) -> LiveConfig:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
-from gateway.jobs.types import Checkpoint, Job, JobEvent, Listed, Page, Steer, Tuning
+from gateway.jobs.measures import Comparison, Eval, Item, Report, Run
+from gateway.jobs.types import Checkpoint, Job, JobEvent, JobStatus, Listed, Page, Steer, Tuning
+from gateway.retrieval.types import FileRef
 from gateway.routing.ports import Asker
 
 
@@ -32,3 +34,70 @@ class Training(Protocol):
     async def steer(
         self, asker: Asker, request_id: str, job_id: str, steer: Steer, *, deadline: float
     ) -> Job: ...
+
+
+class Evaluation(Protocol):
+    """What the eval service measures, on one asker's behalf. Calls are as those of `Training`."""
+
+    async def create_eval(
+        self,
+        asker: Asker,
+        request_id: str,
+        *,
+        name: str,
+        config: Mapping[str, Any],
+        criteria: Sequence[Any],
+        metadata: Mapping[str, str],
+        deadline: float,
+    ) -> Eval: ...
+    async def get_eval(self, asker: Asker, eval_id: str, *, deadline: float) -> Eval: ...
+    async def list_evals(self, asker: Asker, page: Page, *, deadline: float) -> Listed[Eval]: ...
+    async def update_eval(
+        self,
+        asker: Asker,
+        request_id: str,
+        eval_id: str,
+        *,
+        name: str | None,
+        metadata: Mapping[str, str] | None,
+        deadline: float,
+    ) -> Eval:
+        """None leaves a field as it is."""
+        ...
+
+    async def delete_eval(self, asker: Asker, request_id: str, eval_id: str, *, deadline: float) -> None: ...
+
+    async def create_run(
+        self,
+        asker: Asker,
+        request_id: str,
+        eval_id: str,
+        *,
+        name: str,
+        data_source: Mapping[str, Any],
+        file: FileRef | None,
+        metadata: Mapping[str, str],
+        deadline: float,
+    ) -> Run: ...
+    async def get_run(self, asker: Asker, eval_id: str, run_id: str, *, deadline: float) -> Run: ...
+    async def list_runs(
+        self, asker: Asker, eval_id: str, page: Page, *, status: JobStatus | None, deadline: float
+    ) -> Listed[Run]: ...
+    async def cancel_run(
+        self, asker: Asker, request_id: str, eval_id: str, run_id: str, *, deadline: float
+    ) -> Run: ...
+    async def delete_run(
+        self, asker: Asker, request_id: str, eval_id: str, run_id: str, *, deadline: float
+    ) -> None: ...
+    async def list_items(
+        self, asker: Asker, eval_id: str, run_id: str, page: Page, *, status: str, deadline: float
+    ) -> Listed[Item]: ...
+    async def get_item(
+        self, asker: Asker, eval_id: str, run_id: str, item_id: str, *, deadline: float
+    ) -> Item: ...
+    async def compare(
+        self, asker: Asker, base_id: str, candidate_id: str, *, deadline: float
+    ) -> Sequence[Comparison]: ...
+    async def report(
+        self, asker: Asker, run_id: str, *, base_id: str, format: str, deadline: float
+    ) -> Report: ...

@@ -5,6 +5,8 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from gateway.api.rest import (
+    eval_runs,
+    evals,
     feedback,
     file_batches,
     files,
@@ -52,6 +54,8 @@ def create_app(deps: RestDeps) -> FastAPI:
     app.include_router(responses.router)
     app.include_router(feedback.router)
     app.include_router(fine_tuning.router)
+    app.include_router(evals.router)
+    app.include_router(eval_runs.router)
     app.include_router(ops.router)
     app.include_router(docs_router())
     install_error_handlers(app)

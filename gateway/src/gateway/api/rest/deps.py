@@ -15,6 +15,7 @@ from gateway.files.uploads import UploadsService
 from gateway.identity.authenticator import Authenticator
 from gateway.identity.keys_service import KeysService
 from gateway.identity.principal import Principal
+from gateway.jobs.evals import EvalsService
 from gateway.jobs.tuning import TuningService
 from gateway.limits.admission import Admission
 from gateway.responses.service import Responses
@@ -37,6 +38,7 @@ class RestDeps:
     uploads: UploadsService | None = None
     feedback: FeedbackService | None = None
     tuning: TuningService | None = None
+    evals: EvalsService | None = None
     repeats: Repeats = field(default_factory=Repeats)
     """Which changes were sent before."""
     version: str = "0.1.0"
