@@ -246,7 +246,7 @@ def test_auto_has_rules() -> None:
     assert plan_of(Method.LORA, 5000).lora_rank == 16
     assert plan_of(Method.LORA, 3).batch_size == 1
     assert plan_of(Method.FULL, 300).learning_rate == pytest.approx(5e-5)
-    assert plan_of(Method.LORA, 300, learning_rate_multiplier=2).learning_rate == pytest.approx(1e-3)
+    assert plan_of(Method.LORA, 300, learning_rate_multiplier=2).learning_rate == pytest.approx(2e-3)
     assert plan_of(Method.LORA, 300, epochs=1, batch_size=10).steps == 30
 
 

@@ -64,7 +64,7 @@ class Plan:
         return 2 * self.lora_rank
 
 
-_RATES = {Method.LORA: 5e-4, Method.FULL: 5e-5, Method.DPO: 5e-5}
+_RATES = {Method.LORA: 1e-3, Method.FULL: 5e-5, Method.DPO: 5e-5}
 _ROWS_SEEN = 900
 _MANY_ROWS = 1000
 
@@ -75,7 +75,7 @@ def make_plan(method: Method, wishes: Wishes, rows: int) -> Plan:
     - epochs: so many that about 900 rows are seen, 1 to 10; DPO half as many, 1 to 3;
     - batch: a power of two near a thirtieth of the rows, 1 to 16;
     - rank: 8, and 16 from 1,000 rows;
-    - learning rate: 5e-4 for an adapter, 5e-5 for all weights and for DPO, times the multiplier; it rises
+    - learning rate: 1e-3 for an adapter, 5e-5 for all weights and for DPO, times the multiplier; it rises
       over the first twentieth of the steps and falls to 0 in a line;
     - beta: 0.1.
     """
