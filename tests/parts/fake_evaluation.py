@@ -23,7 +23,7 @@ from parts.fake_training import (
 from servicekit.errors import Reason, SixfoldError
 from servicekit.identity import Caller, current_caller
 from sixfold.eval.v1 import eval_service_pb2 as pb
-from sixfold.eval.v1 import eval_service_pb2_grpc, evaluation_pb2
+from sixfold.eval.v1 import eval_service_pb2_grpc, evaluation_pb2, release_pb2
 from sixfold.jobs.v1 import job_pb2
 
 
@@ -33,6 +33,7 @@ class FakeEvaluation(eval_service_pb2_grpc.EvalServiceServicer):
     def __init__(self) -> None:
         self.evals: dict[tuple[str, str], evaluation_pb2.Eval] = {}
         self.runs: dict[tuple[str, str], evaluation_pb2.Run] = {}
+        self.releases: dict[tuple[str, str], release_pb2.Release] = {}
         self.items: dict[str, list[evaluation_pb2.Item]] = {}
         self.requests: list[Any] = []
         self.callers: list[Caller] = []
@@ -237,6 +238,72 @@ class FakeEvaluation(eval_service_pb2_grpc.EvalServiceServicer):
         if request.format == "json":
             return pb.GetReportResponse(media_type="application/json", body=b'{"run": 1}')
         return pb.GetReportResponse(media_type="text/html; charset=utf-8", body=b"<h1>Report</h1>")
+
+    # Releases. The gate opens at once, and then waits for two people.
+
+    async def CreateRelease(self, request: pb.CreateReleaseRequest, context: Any) -> pb.CreateReleaseResponse:
+        tenant = self._begin(request)
+        for run_id in request.run_ids:
+            _own(self.runs, tenant, run_id)
+
+        def make() -> pb.CreateReleaseResponse:
+            made = release_pb2.Release(
+                id=f"rel_{secrets.token_hex(12)}",
+                alias=request.alias,
+                champion="tiny",
+                candidate=request.candidate,
+                versions=["tiny@1", f"{request.candidate}@2"],
+                status=release_pb2.RELEASE_STATUS_AWAITING_APPROVAL,
+                reason="Two people have to say yes.",
+                policy=request.policy or "default",
+                run_ids=request.run_ids,
+                created_at=self._now(),
+                subject=request.subject,
+            )
+            compared = evaluation_pb2.Comparison(name="exact", difference=0.4, test="mcnemar", items=20)
+            made.verdicts.add(rule="better", passed=True, reason="It is better.", comparison=compared)
+            made.verdicts.add(rule="size", passed=True, reason="It is small.")
+            self.releases[tenant, made.id] = made
+            return pb.CreateReleaseResponse(release=made)
+
+        answer: pb.CreateReleaseResponse = self._once(tenant, request, make)
+        return answer
+
+    async def GetRelease(self, request: pb.GetReleaseRequest, context: Any) -> pb.GetReleaseResponse:
+        return pb.GetReleaseResponse(release=_own(self.releases, self._begin(request), request.release_id))
+
+    async def ListReleases(self, request: pb.ListReleasesRequest, context: Any) -> pb.ListReleasesResponse:
+        tenant = self._begin(request)
+        found = [each for each in _of(self.releases, tenant) if request.alias in ("", each.alias)]
+        data, more = newest_first(found, request.page)
+        return pb.ListReleasesResponse(releases=data, has_more=more)
+
+    async def ApproveRelease(
+        self, request: pb.ApproveReleaseRequest, context: Any
+    ) -> pb.ApproveReleaseResponse:
+        release: release_pb2.Release = _own(self.releases, self._begin(request), request.release_id)
+        if request.subject not in {each.subject for each in release.approvals}:
+            release.approvals.add(
+                subject=request.subject,
+                role=request.role,
+                approved=request.approved,
+                comment=request.comment,
+                at=self._now(),
+            )
+        if len(release.approvals) == 2:
+            release.status, release.share = release_pb2.RELEASE_STATUS_CANARY, 0.25
+            release.canary.CopyFrom(
+                release_pb2.Canary(metric="feedback", champion_answers=7, low=-0.5, high=0.5)
+            )
+        return pb.ApproveReleaseResponse(release=release)
+
+    async def RollBack(self, request: pb.RollBackRequest, context: Any) -> pb.RollBackResponse:
+        for release in _of(self.releases, self._begin(request)):
+            if release.alias == request.alias:
+                release.status = release_pb2.RELEASE_STATUS_ROLLED_BACK
+                release.reason, release.share = request.reason, 0
+                return pb.RollBackResponse(release=release)
+        raise SixfoldError(Reason.NOT_FOUND, "There is nothing to take back.", param="alias")
 
 
 def _own(kept: dict[tuple[str, str], Any], tenant: str, id: str) -> Any:

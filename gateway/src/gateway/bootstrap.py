@@ -16,6 +16,7 @@ from gateway.adapters.h2.peer import EVAL_SERVICE, RETRIEVAL_SERVICE, TRAINING_S
 from gateway.adapters.jwks import Jwks, JwksLimits, file_fetch, https_fetch
 from gateway.adapters.keys_store import KeysStore
 from gateway.adapters.model_client import GrpcModelClient
+from gateway.adapters.releases_client import GrpcReleasesClient
 from gateway.adapters.responses_store import ResponsesStore
 from gateway.adapters.retrieval_client import GrpcRetrievalClient
 from gateway.adapters.spool.folders import Folders
@@ -54,6 +55,7 @@ from gateway.identity.seal import Seal
 from gateway.identity.snapshot import KeySnapshot, SnapshotLimits
 from gateway.identity.tokens import TokenVerifier
 from gateway.jobs.evals import EvalsService
+from gateway.jobs.releases import ReleasesService
 from gateway.jobs.tuning import TuningService
 from gateway.limits.admission import Admission
 from gateway.responses.service import ResponseRules, Responses
@@ -193,6 +195,7 @@ async def _wire(settings: GatewaySettings, lifecycle: Lifecycle, closers: list[C
             feedback=feedback,
             tuning=jobs.tuning,
             evals=jobs.evals,
+            releases=jobs.releases,
             notes=lambda: (
                 live.notes()
                 | presence.notes()
@@ -304,6 +307,7 @@ class _Jobs(NamedTuple):
 
     tuning: TuningService | None
     evals: EvalsService | None
+    releases: ReleasesService | None
     presences: tuple[Presence, ...]
 
 
@@ -312,7 +316,7 @@ def _jobs(
 ) -> _Jobs:
     """The training and the eval service, where there are such. Nothing else hangs on them."""
     tls, deadline = Tls.from_settings(settings), settings.jobs_seconds
-    tuning, evals = None, None
+    tuning, evals, releases = None, None, None
     presences = []
     if settings.training_service is not None:
         channel = Channel(settings.training_service, tls=tls, peer=TRAINING_SERVICE)
@@ -324,8 +328,9 @@ def _jobs(
         evaluation = GrpcEvalClient(Channel(settings.eval_service, tls=tls, peer=EVAL_SERVICE), identity)
         closers.append(evaluation.close)
         evals = EvalsService(evaluation, files, deadline=deadline)
+        releases = ReleasesService(GrpcReleasesClient(evaluation), deadline=deadline)
         presences.append(Presence("eval-service", evaluation.check))
-    return _Jobs(tuning, evals, tuple(presences))
+    return _Jobs(tuning, evals, releases, tuple(presences))
 
 
 def _live_config(settings: GatewaySettings) -> LiveConfig:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from gateway.jobs.measures import Comparison, Eval, Item, Report, Run
+from gateway.jobs.releases_types import Release
 from gateway.jobs.types import Checkpoint, Job, JobEvent, JobStatus, Listed, Page, Steer, Tuning
 from gateway.retrieval.types import FileRef
 from gateway.routing.ports import Asker
@@ -101,3 +102,41 @@ class Evaluation(Protocol):
     async def report(
         self, asker: Asker, run_id: str, *, base_id: str, format: str, deadline: float
     ) -> Report: ...
+
+
+class Releasing(Protocol):
+    """What the eval service lets in, on one asker's behalf. Calls are as those of `Training`."""
+
+    async def create_release(
+        self,
+        asker: Asker,
+        request_id: str,
+        *,
+        alias: str,
+        candidate: str,
+        run_ids: Sequence[str],
+        policy: str,
+        subject: str,
+        deadline: float,
+    ) -> Release: ...
+    async def get_release(self, asker: Asker, release_id: str, *, deadline: float) -> Release: ...
+    async def list_releases(
+        self, asker: Asker, page: Page, *, alias: str, deadline: float
+    ) -> Listed[Release]: ...
+    async def approve_release(
+        self,
+        asker: Asker,
+        request_id: str,
+        release_id: str,
+        *,
+        approved: bool,
+        comment: str,
+        subject: str,
+        role: str,
+        deadline: float,
+    ) -> Release: ...
+    async def roll_back(
+        self, asker: Asker, request_id: str, alias: str, *, reason: str, subject: str, deadline: float
+    ) -> Release:
+        """The release that was taken back."""
+        ...

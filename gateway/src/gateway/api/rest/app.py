@@ -13,6 +13,7 @@ from gateway.api.rest import (
     fine_tuning,
     keys,
     ops,
+    releases,
     responses,
     store_files,
     store_search,
@@ -56,6 +57,7 @@ def create_app(deps: RestDeps) -> FastAPI:
     app.include_router(fine_tuning.router)
     app.include_router(evals.router)
     app.include_router(eval_runs.router)
+    app.include_router(releases.router)
     app.include_router(ops.router)
     app.include_router(docs_router())
     install_error_handlers(app)

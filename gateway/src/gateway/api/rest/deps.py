@@ -16,6 +16,7 @@ from gateway.identity.authenticator import Authenticator
 from gateway.identity.keys_service import KeysService
 from gateway.identity.principal import Principal
 from gateway.jobs.evals import EvalsService
+from gateway.jobs.releases import ReleasesService
 from gateway.jobs.tuning import TuningService
 from gateway.limits.admission import Admission
 from gateway.responses.service import Responses
@@ -39,6 +40,7 @@ class RestDeps:
     feedback: FeedbackService | None = None
     tuning: TuningService | None = None
     evals: EvalsService | None = None
+    releases: ReleasesService | None = None
     repeats: Repeats = field(default_factory=Repeats)
     """Which changes were sent before."""
     version: str = "0.1.0"
