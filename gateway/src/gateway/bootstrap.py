@@ -19,6 +19,7 @@ from gateway.adapters.model_client import GrpcModelClient
 from gateway.adapters.releases_client import GrpcReleasesClient
 from gateway.adapters.responses_store import ResponsesStore
 from gateway.adapters.retrieval_client import GrpcRetrievalClient
+from gateway.adapters.routes_client import RoutesClient
 from gateway.adapters.spool.folders import Folders
 from gateway.adapters.spool.journal import SpoolJournal
 from gateway.adapters.spool.relay import Relay, Spool
@@ -58,6 +59,7 @@ from gateway.jobs.evals import EvalsService
 from gateway.jobs.releases import ReleasesService
 from gateway.jobs.tuning import TuningService
 from gateway.limits.admission import Admission
+from gateway.releases.routes import Releases
 from gateway.responses.service import ResponseRules, Responses
 from gateway.retrieval.presence import Presence
 from gateway.retrieval.service import StoresService
@@ -135,7 +137,9 @@ async def _wire(settings: GatewaySettings, lifecycle: Lifecycle, closers: list[C
     closers.append(cache.close)
 
     catalogue = Catalogue(settings.catalogue_seconds)
-    router = Router(live.current, catalogue, time.monotonic)
+    releases = Releases()
+    router = Router(live.current, catalogue, time.monotonic, releases)
+    watching = _released_names(settings, identity, releases, closers)
     services = _Services(settings, identity, catalogue, background)
     services.use(live.current)
     closers.append(services.close)
@@ -219,6 +223,8 @@ async def _wire(settings: GatewaySettings, lifecycle: Lifecycle, closers: list[C
     )
     closers.append(background.close)
     background.run("catalogue", catalogue.run())
+    if watching is not None:
+        background.run("releases", watching.run())
     background.run("config", live.watch())
     background.run("retrieval", presence.run())
     for part in jobs.presences:
@@ -275,6 +281,18 @@ class _Files(NamedTuple):
     uploads: UploadsService
     sweep: Sweep
     presence: Presence
+
+
+def _released_names(
+    settings: GatewaySettings, identity: ServiceIdentity, releases: Releases, closers: list[Closer]
+) -> RoutesClient | None:
+    """What fills `releases`; None where no eval service is configured."""
+    if settings.eval_service is None:
+        return None
+    channel = Channel(settings.eval_service, tls=Tls.from_settings(settings), peer=EVAL_SERVICE)
+    watching = RoutesClient(channel, identity, releases)
+    closers.append(watching.close)
+    return watching
 
 
 async def _files(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.config.file import (
     BreakerConfig,
@@ -16,6 +16,7 @@ from gateway.config.file import (
     TargetConfig,
 )
 from gateway.openai import fields
+from gateway.releases.routes import Released, Releases
 from gateway.routing.breaker import Breaker, RetryBudget
 from gateway.routing.catalogue import Catalogue
 from gateway.routing.ports import Card, ModelClient
@@ -64,8 +65,15 @@ class Plan:
 class Router:
     """Holds routes, targets and budgets; replaced configuration keeps the targets' histories."""
 
-    def __init__(self, config: GatewayConfig, catalogue: Catalogue, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        config: GatewayConfig,
+        catalogue: Catalogue,
+        clock: Callable[[], float],
+        releases: Releases | None = None,
+    ) -> None:
         self.catalogue = catalogue
+        self.releases = releases if releases is not None else Releases()
         self.clock = clock
         self._targets: dict[tuple[str, str], Target] = {}
         self._budgets: dict[str, RetryBudget] = {}
@@ -85,11 +93,14 @@ class Router:
         """Every target that was ever planned for and still exists."""
         return list(self._targets.values())
 
-    def plan(self, model: str, capability: str, request_id: str, tenant: str) -> Plan:
+    def plan(self, model: str, capability: str, request_id: str, tenant: str, subject: str = "") -> Plan:
         """The plan for a model that a tenant asks for `capability`: "chat", "completion", "embeddings".
 
         Raises MODEL_NOT_FOUND, UNSUPPORTED_PARAMETER or ENGINE_UNAVAILABLE.
         """
+        released = self.releases.find(model, tenant)
+        if released is not None:
+            return self._released(released, capability, tenant, subject)
         fixed = self._fixed.get((tenant, model, capability))
         if fixed is not None:
             return fixed
@@ -124,6 +135,19 @@ class Router:
                 retry_after=1,
             )
         return self._make(name, route, found, capability)
+
+    def _released(self, route: Released, capability: str, tenant: str, subject: str) -> Plan:
+        """The caller's own of the two models; a candidate that fails leaves the request to the champion."""
+        chosen = "candidate" if route.has_candidate(subject) else "champion"
+        names = (route.candidate, route.champion) if chosen == "candidate" else (route.champion,)
+        found = [here for name in names for here in self._candidates(name, tenant, None)]
+        if not found:
+            raise SixfoldError(
+                Reason.ENGINE_UNAVAILABLE,
+                f"The model behind '{route.alias}' is not there at the moment.",
+                retry_after=1,
+            )
+        return replace(self._make(route.alias, None, found, capability), name=f"{route.alias} ({chosen})")
 
     def _make(self, name: str, route: RouteConfig | None, found: list[Candidate], capability: str) -> Plan:
         able = [c for c in found if capability in c.card.capabilities]

@@ -37,7 +37,9 @@ class EmbeddingEndpoint:
         raw = await exchange.body(deps.limits.max_body, deps.limits.body_seconds)
         request = parse_embedding(raw)
         completion.requested_model = request.model
-        plan = deps.router.plan(request.model, _OPERATION, exchange.request_id, principal.tenant)
+        plan = deps.router.plan(
+            request.model, _OPERATION, exchange.request_id, principal.tenant, principal.subject
+        )
         end = ends_at(exchange, plan, deps.limits)
         ticket = await deps.admission.admit(
             principal, plan.candidates[0].card.name, len(raw) // _BYTES_A_TOKEN

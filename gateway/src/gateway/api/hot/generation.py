@@ -92,7 +92,9 @@ async def generate(
     completion = exchange.completion
     assert completion is not None
     completion.requested_model, completion.stream = request.model, request.stream
-    plan = deps.router.plan(request.model, shape.capability, exchange.request_id, principal.tenant)
+    plan = deps.router.plan(
+        request.model, shape.capability, exchange.request_id, principal.tenant, principal.subject
+    )
     end = ends_at(exchange, plan, deps.limits)
     card = plan.candidates[0].card
     prompt = size // _BYTES_A_TOKEN

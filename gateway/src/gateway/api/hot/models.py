@@ -50,6 +50,9 @@ class ModelsEndpoint:
                 **_entry(name, found[0][1] if found else None),
                 "targets": [target.model for target in route.targets],
             }
+        for released in self._deps.router.releases.seen_by(tenant):
+            found = self._deps.catalogue.find(released.champion, tenant)
+            names[released.alias] = _entry(released.alias, found[0][1] if found else None)
         return names
 
 
