@@ -33,6 +33,7 @@ class FakeEvaluation(eval_service_pb2_grpc.EvalServiceServicer):
     def __init__(self) -> None:
         self.evals: dict[tuple[str, str], evaluation_pb2.Eval] = {}
         self.runs: dict[tuple[str, str], evaluation_pb2.Run] = {}
+        self.batches: dict[tuple[str, str], evaluation_pb2.Batch] = {}
         self.releases: dict[tuple[str, str], release_pb2.Release] = {}
         self.items: dict[str, list[evaluation_pb2.Item]] = {}
         self.requests: list[Any] = []
@@ -238,6 +239,44 @@ class FakeEvaluation(eval_service_pb2_grpc.EvalServiceServicer):
         if request.format == "json":
             return pb.GetReportResponse(media_type="application/json", body=b'{"run": 1}')
         return pb.GetReportResponse(media_type="text/html; charset=utf-8", body=b"<h1>Report</h1>")
+
+    # Batches.
+
+    async def CreateBatch(self, request: pb.CreateBatchRequest, context: Any) -> pb.CreateBatchResponse:
+        tenant = self._begin(request)
+        if not request.input.object_key.startswith(f"{tenant}/"):
+            raise SixfoldError(Reason.NOT_FOUND, "There is no such file.", param="input_file_id")
+        if request.endpoint != "/v1/chat/completions":
+            raise SixfoldError(Reason.INVALID_REQUEST, "Batches are not for that.", param="endpoint")
+
+        def make() -> pb.CreateBatchResponse:
+            now = self._now()
+            made = evaluation_pb2.Batch(
+                id=f"batch_{secrets.token_hex(12)}",
+                endpoint=request.endpoint,
+                input=request.input,
+                status="validating",
+                times={"created": now, "expires": now + 86400},
+                metadata=request.metadata,
+            )
+            self.batches[tenant, made.id] = made
+            return pb.CreateBatchResponse(batch=made)
+
+        answer: pb.CreateBatchResponse = self._once(tenant, request, make)
+        return answer
+
+    async def GetBatch(self, request: pb.GetBatchRequest, context: Any) -> pb.GetBatchResponse:
+        return pb.GetBatchResponse(batch=_own(self.batches, self._begin(request), request.batch_id))
+
+    async def ListBatches(self, request: pb.ListBatchesRequest, context: Any) -> pb.ListBatchesResponse:
+        tenant = self._begin(request)
+        data, more = newest_first(_of(self.batches, tenant), request.page)
+        return pb.ListBatchesResponse(batches=data, has_more=more)
+
+    async def CancelBatch(self, request: pb.CancelBatchRequest, context: Any) -> pb.CancelBatchResponse:
+        batch: evaluation_pb2.Batch = _own(self.batches, self._begin(request), request.batch_id)
+        batch.status, batch.times["cancelling"] = "cancelling", self._now()
+        return pb.CancelBatchResponse(batch=batch)
 
     # Releases. The gate opens at once, and then waits for two people.
 

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from gateway.adapters.batches_client import GrpcBatchesClient
 from gateway.adapters.documents import RetrievalDocuments
 from gateway.adapters.eval_client import GrpcEvalClient
 from gateway.adapters.feedback_store import SqlFeedback
@@ -55,6 +56,7 @@ from gateway.identity.keys_service import KeysService
 from gateway.identity.seal import Seal
 from gateway.identity.snapshot import KeySnapshot, SnapshotLimits
 from gateway.identity.tokens import TokenVerifier
+from gateway.jobs.batches import BatchesService
 from gateway.jobs.evals import EvalsService
 from gateway.jobs.releases import ReleasesService
 from gateway.jobs.tuning import TuningService
@@ -199,6 +201,7 @@ async def _wire(settings: GatewaySettings, lifecycle: Lifecycle, closers: list[C
             feedback=feedback,
             tuning=jobs.tuning,
             evals=jobs.evals,
+            batches=jobs.batches,
             releases=jobs.releases,
             notes=lambda: (
                 live.notes()
@@ -325,6 +328,7 @@ class _Jobs(NamedTuple):
 
     tuning: TuningService | None
     evals: EvalsService | None
+    batches: BatchesService | None
     releases: ReleasesService | None
     presences: tuple[Presence, ...]
 
@@ -334,7 +338,7 @@ def _jobs(
 ) -> _Jobs:
     """The training and the eval service, where there are such. Nothing else hangs on them."""
     tls, deadline = Tls.from_settings(settings), settings.jobs_seconds
-    tuning, evals, releases = None, None, None
+    tuning, evals, batches, releases = None, None, None, None
     presences = []
     if settings.training_service is not None:
         channel = Channel(settings.training_service, tls=tls, peer=TRAINING_SERVICE)
@@ -346,9 +350,10 @@ def _jobs(
         evaluation = GrpcEvalClient(Channel(settings.eval_service, tls=tls, peer=EVAL_SERVICE), identity)
         closers.append(evaluation.close)
         evals = EvalsService(evaluation, files, deadline=deadline)
+        batches = BatchesService(GrpcBatchesClient(evaluation), files, deadline=deadline)
         releases = ReleasesService(GrpcReleasesClient(evaluation), deadline=deadline)
         presences.append(Presence("eval-service", evaluation.check))
-    return _Jobs(tuning, evals, releases, tuple(presences))
+    return _Jobs(tuning, evals, batches, releases, tuple(presences))
 
 
 def _live_config(settings: GatewaySettings) -> LiveConfig:

@@ -35,6 +35,9 @@ async def remember(connection: AsyncConnection, attempt: Attempt, made: str) -> 
     )
 
 
-async def forget(connection: AsyncConnection, made: str) -> None:
-    """What was made is gone: the same request makes it anew."""
-    await connection.execute(delete(file_attempts).where(file_attempts.c.made == made))
+async def forget(connection: AsyncConnection, made: str, *, keep: str = "") -> None:
+    """What was made is gone: the same request makes it anew. Not one whose name begins with `keep`."""
+    query = delete(file_attempts).where(file_attempts.c.made == made)
+    if keep:
+        query = query.where(file_attempts.c.token.not_like(f"{keep}%"))
+    await connection.execute(query)

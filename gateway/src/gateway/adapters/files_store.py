@@ -9,10 +9,10 @@ from sqlalchemy import and_, delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.adapters.files_attempts import forget, made_before, remember
-from gateway.adapters.files_tables import files
+from gateway.adapters.files_tables import file_attempts, files
 from gateway.adapters.files_usage import give_back, hold, take
 from gateway.files.ports import Finished, Owned
-from gateway.files.types import Attempt, FileRecord
+from gateway.files.types import ADOPTED, Attempt, FileRecord
 from servicekit.errors import Reason, SixfoldError
 from servicekit.store import Store
 
@@ -64,6 +64,12 @@ class FilesStore:
             if attempt is not None:
                 await remember(connection, attempt, file.id)
         return Finished(file, repeated=False)
+
+    async def made_under(self, token: str) -> str | None:
+        query = select(file_attempts.c.made).where(file_attempts.c.token == token)
+        async with self._store.read() as connection:
+            found: str | None = await connection.scalar(query)
+            return found
 
     async def abandon(self, owned: Owned, *, now: float) -> bool:
         query = update(files).where(_of(owned), files.c.state == "pending")
@@ -125,7 +131,7 @@ class FilesStore:
             row = gone.first()
             if row is not None:
                 await give_back(connection, owned.tenant, int(row[0]), files=1)
-                await forget(connection, owned.id)
+                await forget(connection, owned.id, keep=ADOPTED)
 
     async def expired(self, *, now: float, limit: int) -> Sequence[Owned]:
         return await self._owned(files.c.state == "stored", files.c.expires_at <= now, limit=limit)

@@ -59,6 +59,10 @@ class FileRecords(Protocol):
         """
         ...
 
+    async def made_under(self, token: str) -> str | None:
+        """The id of the file that was made under this name, whether it is still there or not."""
+        ...
+
     async def abandon(self, owned: Owned, *, now: float) -> bool:
         """A pending file is on its way out now. False for any other: it may have been stored after all."""
         ...

@@ -9,16 +9,18 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 
 from gateway.files.ports import Documents, FileRecords, Finished, Owned
-from gateway.files.types import BATCH_LIFETIME, Attempt, FileRecord, FileRules, NewFile
+from gateway.files.types import ADOPTED, BATCH_LIFETIME, Attempt, FileRecord, FileRules, NewFile
 from gateway.identity.principal import Principal, require
 from gateway.identity.roles import FILES_READ, FILES_WRITE
 from gateway.retrieval.ids import FILE, check_cursor, check_id, not_found
 from gateway.retrieval.types import FileRef
-from servicekit.errors import SixfoldError
+from servicekit.errors import Reason, SixfoldError
 from servicekit.objects import Objects, Stored
 
 _GATEWAY = "gateway"
 """Who deletes what has expired."""
+_FOR_GOOD = 10 * 365 * 86_400.0
+"""Seconds for which it is known that something was adopted."""
 
 
 class Receiving:
@@ -63,7 +65,12 @@ class FilesService:
         byte, so that whatever a crash leaves is known and removed.
         """
         require(caller, FILES_WRITE)
-        owned = Owned(caller.tenant, f"{FILE}{secrets.token_hex(12)}")
+        async with self._receive(caller.tenant, caller.subject, expected) as receiving:
+            yield receiving
+
+    @asynccontextmanager
+    async def _receive(self, tenant: str, subject: str, expected: int) -> AsyncIterator[Receiving]:
+        owned = Owned(tenant, f"{FILE}{secrets.token_hex(12)}")
         rules, now = self.rules, self._clock()
         await self._records.reserve(
             owned,
@@ -71,7 +78,7 @@ class FilesService:
             max_total=rules.max_total,
             max_files=rules.max_files,
             now=now,
-            created_by=caller.subject,
+            created_by=subject,
         )
         try:
             yield Receiving(owned, self._objects, rules)
@@ -79,15 +86,18 @@ class FilesService:
             await self._give_up(owned)
             raise
 
-    async def finish(self, receiving: Receiving, wanted: NewFile, token: str) -> Finished:
-        """The file is there. `token` names the request: the same again gets the same file, for a day.
+    async def finish(
+        self, receiving: Receiving, wanted: NewFile, token: str, *, remember: float | None = None
+    ) -> Finished:
+        """The file is there. `token` names the request: the same again gets the same file, for `remember`
+        seconds; None takes the rules' day.
 
         Raises ALREADY_EXISTS when the token was used for another file.
         """
         stored = receiving.stored
         assert stored is not None, "take comes first"
         record = self.record_of(receiving.owned, wanted, stored)
-        attempt = self._attempt(token, wanted, stored.sha256)
+        attempt = self._attempt(token, wanted, stored.sha256, remember or self.rules.remember_attempts)
         done = await self._records.finish(
             record, attempt, max_total=self.rules.max_total, now=record.created_at
         )
@@ -95,6 +105,25 @@ class FilesService:
             with suppress(SixfoldError):  # the sweep goes on with it
                 await self._end(receiving.owned)
         return done
+
+    async def adopt(
+        self, tenant: str, subject: str, token: str, object_key: str, size: int, wanted: NewFile
+    ) -> str:
+        """The id of the tenant's own file with the content of an object that a job of the tenant's left.
+
+        One `token`, one file: it is copied when it is first asked for, and not again once it was deleted.
+        For those who have asked for the scope already. Raises INVALID_REQUEST when there is no room.
+        """
+        same = hashlib.blake2b(repr((tenant, token)).encode(), digest_size=24).hexdigest()
+        token = f"{ADOPTED}{same}"
+        made = await self._records.made_under(token)
+        if made is not None:
+            return made
+        if not object_key.startswith(f"{tenant}/"):
+            raise SixfoldError(Reason.NOT_FOUND, "What the job left is not there.")
+        async with self._receive(tenant, subject, size) as receiving:
+            await receiving.take(self._objects.read(object_key))
+            return (await self.finish(receiving, wanted, token, remember=_FOR_GOOD)).file.id
 
     async def get(self, tenant: str, file_id: str) -> FileRecord:
         """One file of a tenant. For those who have asked for the scope already."""
@@ -188,10 +217,10 @@ class FilesService:
         with suppress(SixfoldError):
             await self.abandon(owned)
 
-    def _attempt(self, token: str, wanted: NewFile, sha256: str) -> Attempt:
+    def _attempt(self, token: str, wanted: NewFile, sha256: str, seconds: float) -> Attempt:
         said = (wanted.filename, wanted.purpose, wanted.expires_after, sha256)
         fingerprint = hashlib.sha256(repr(said).encode()).digest()
-        return Attempt(token, fingerprint, self._clock() + self.rules.remember_attempts)
+        return Attempt(token, fingerprint, self._clock() + seconds)
 
 
 def namespace(owned: Owned) -> str:

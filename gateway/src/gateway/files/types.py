@@ -15,6 +15,9 @@ UploadState = Literal["pending", "completed", "cancelled", "expired"]
 BATCH_LIFETIME = 30 * 86_400
 """Seconds after which a file for a batch goes, when its owner says nothing else."""
 
+ADOPTED = "adopted:"
+"""Begins the names of creations that are made once and never again, not even when the file is deleted."""
+
 
 @dataclass(frozen=True, slots=True)
 class FileRecord:

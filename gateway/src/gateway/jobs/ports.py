@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from gateway.files.types import NewFile
+from gateway.jobs.batches_types import Batch
 from gateway.jobs.measures import Comparison, Eval, Item, Report, Run
 from gateway.jobs.releases_types import Release
 from gateway.jobs.types import Checkpoint, Job, JobEvent, JobStatus, Listed, Page, Steer, Tuning
@@ -139,4 +141,38 @@ class Releasing(Protocol):
         self, asker: Asker, request_id: str, alias: str, *, reason: str, subject: str, deadline: float
     ) -> Release:
         """The release that was taken back."""
+        ...
+
+
+class Batching(Protocol):
+    """Lists of requests that the eval service works off, on one asker's behalf. As `Training`."""
+
+    async def create_batch(
+        self,
+        asker: Asker,
+        request_id: str,
+        *,
+        endpoint: str,
+        input: FileRef,
+        metadata: Mapping[str, str],
+        deadline: float,
+    ) -> Batch: ...
+    async def get_batch(self, asker: Asker, batch_id: str, *, deadline: float) -> Batch: ...
+    async def list_batches(self, asker: Asker, page: Page, *, deadline: float) -> Listed[Batch]: ...
+    async def cancel_batch(
+        self, asker: Asker, request_id: str, batch_id: str, *, deadline: float
+    ) -> Batch: ...
+
+
+class Files(Protocol):
+    """The tenant's files, and how what a job left becomes one of them."""
+
+    async def refs(self, tenant: str, file_ids: Sequence[str]) -> dict[str, FileRef]:
+        """Those of `file_ids` that are the tenant's, by id."""
+        ...
+
+    async def adopt(
+        self, tenant: str, subject: str, token: str, object_key: str, size: int, wanted: NewFile
+    ) -> str:
+        """The id of the tenant's own copy; the same for the same token."""
         ...

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from gateway.api.rest import (
+    batches,
     eval_runs,
     evals,
     feedback,
@@ -58,6 +59,7 @@ def create_app(deps: RestDeps) -> FastAPI:
     app.include_router(evals.router)
     app.include_router(eval_runs.router)
     app.include_router(releases.router)
+    app.include_router(batches.router)
     app.include_router(ops.router)
     app.include_router(docs_router())
     install_error_handlers(app)
