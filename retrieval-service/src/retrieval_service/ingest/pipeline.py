@@ -195,7 +195,7 @@ class Pipeline:
         await self._still_wanted(attachment)
         opened.table.hide(attachment.id)
         with self._steps.step("index"):
-            await opened.call(opened.arms.index.put, attachment.id, passages, made.vectors)
+            await opened.writer.put(attachment.id, passages, made.vectors)
         bands = [band.hex() for band in read.signature.bands]
         return Outcome(
             passages=len(passages),

@@ -24,6 +24,7 @@ from retrieval_service.search.ports import IndexDamaged, LexicalArm, VectorArm
 from retrieval_service.stores.live import LiveTable
 from retrieval_service.stores.records import Records, Upkeep
 from retrieval_service.stores.types import Store
+from retrieval_service.stores.writer import Writer
 from servicekit.errors import Reason, SixfoldError
 from servicekit.logs import get_logger
 
@@ -79,6 +80,7 @@ class OpenStore:
         self.users = 0
         self.used_at = time.monotonic()
         self._executor = executor
+        self.writer = Writer(lambda files: self.call(self.arms.index.put_many, files))
 
     def renew(self, store: Store) -> None:
         """The store was changed."""
