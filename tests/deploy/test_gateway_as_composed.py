@@ -3,10 +3,8 @@ started by the file's own command, a real PostgreSQL. Only hosts, ports and path
 
 from __future__ import annotations
 
-import json
 import os
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -23,11 +21,11 @@ from parts.process import Process, free_port
 from parts.redis import _program as redis_program
 from parts.s3 import S3Server
 
-SECRET = "0123456789abcdef"
-
 
 @pytest.fixture(scope="module")
-def redis_as_composed(compose: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+def redis_as_composed(
+    compose: dict[str, Any], composed_secret: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[int]:
     """The port of a Redis that the compose file's own command started."""
     folder = tmp_path_factory.mktemp("redis")
     program, env = redis_program()
@@ -45,7 +43,7 @@ def redis_as_composed(compose: dict[str, Any], tmp_path_factory: pytest.TempPath
             return False
 
     path = f"{program.parent}:{os.environ['PATH']}"
-    environment = {**env, "REDIS_PASSWORD": SECRET, "PATH": path}
+    environment = {**env, "REDIS_PASSWORD": composed_secret, "PATH": path}
     server = Process([shell, flags, script], folder / "log", answers, environment)
     server.start()
     yield port
@@ -54,7 +52,7 @@ def redis_as_composed(compose: dict[str, Any], tmp_path_factory: pytest.TempPath
 
 @pytest.fixture(scope="module")
 def gateway(
-    compose_cli: list[str],
+    composed: Callable[[Path], dict[str, Any]],
     root: Path,
     redis_as_composed: int,
     postgres_server: Postgres,
@@ -74,7 +72,7 @@ def gateway(
     database = postgres_server.new_database()
     environment = {
         name: value
-        for name, value in _composed(compose_cli, root, folder)["gateway"]["environment"].items()
+        for name, value in composed(folder)["gateway"]["environment"].items()
         if name.startswith(("SIXFOLD_", "PROMETHEUS_"))
     }
     environment |= {
@@ -151,23 +149,6 @@ def serve(root: Path) -> Iterator[Callable[..., Process]]:
     upstream.stop()
 
 
-def _composed(cli: list[str], root: Path, folder: Path) -> dict[str, Any]:
-    env = {
-        "PATH": os.environ["PATH"],
-        "SIXFOLD_UID": "1000",
-        "SIXFOLD_SECRETS": str(folder / "secrets"),
-        "SIXFOLD_POSTGRES_PASSWORD": SECRET,
-        "SIXFOLD_REDIS_PASSWORD": SECRET,
-        "SIXFOLD_GRAFANA_PASSWORD": SECRET,
-        "SIXFOLD_POSTGRES_RETRIEVAL_PASSWORD": SECRET,
-        "SIXFOLD_KAFKA_PASSWORD": SECRET,
-        "SIXFOLD_MINIO_PASSWORD": SECRET,
-    }
-    command = [*cli, "--env-file", "/dev/null", "-f", "docker-compose.yml", "config", "--format", "json"]
-    done = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, timeout=30, check=True)
-    return dict(json.loads(done.stdout)["services"])
-
-
 def _ready(port: int, path: str) -> bool:
     try:
         return httpx.get(f"http://127.0.0.1:{port}{path}", timeout=2).status_code == 200
@@ -201,11 +182,13 @@ def test_it_answers_through_the_mounted_routes(gateway: tuple[int, Path]) -> Non
 
 
 @pytest.mark.slow
-def test_its_workers_share_redis(gateway: tuple[int, Path], redis_as_composed: int) -> None:
+def test_its_workers_share_redis(
+    gateway: tuple[int, Path], redis_as_composed: int, composed_secret: str
+) -> None:
     answers = [_ask(*gateway, "What is shared?") for _ in range(12)]
     assert [a.status_code for a in answers] == [200] * 12
     assert [a.headers["x-sixfold-cache"] for a in answers] == ["miss", *["hit"] * 11]
-    with redis.Redis(port=redis_as_composed, password=SECRET) as server:
+    with redis.Redis(port=redis_as_composed, password=composed_secret) as server:
         kept = {key.decode() for key in server.scan_iter()}
         assert len(kept) >= 2, f"answers and limits are both there: {kept}"
         endless = {key for key in kept if cast(int, server.ttl(key)) == -1}
@@ -228,6 +211,7 @@ def test_one_scrape_tells_of_every_worker(gateway: tuple[int, Path]) -> None:
 def test_contents_lie_encrypted_in_s3(gateway: tuple[int, Path], s3_server: S3Server) -> None:
     port, folder = gateway
     files, content = f"http://127.0.0.1:{port}/v1/files", b"nobody reads this in the bucket " * 40
+    before = set(s3_server.files.find("sixfold/objects"))
     made = httpx.post(
         files,
         headers=_headers(folder),
@@ -238,9 +222,9 @@ def test_contents_lie_encrypted_in_s3(gateway: tuple[int, Path], s3_server: S3Se
     assert made.status_code == 200, made.text
     back = httpx.get(f"{files}/{made.json()['id']}/content", headers=_headers(folder), timeout=20)
     assert back.content == content
-    kept = s3_server.files.find("sixfold/objects")
+    kept = set(s3_server.files.find("sixfold/objects")) - before
     assert len(kept) == 1
-    assert b"nobody reads this" not in s3_server.files.cat_file(kept[0])
+    assert b"nobody reads this" not in s3_server.files.cat_file(kept.pop())
 
 
 @pytest.mark.slow
