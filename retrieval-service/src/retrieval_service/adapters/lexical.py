@@ -217,8 +217,7 @@ class _View:
         if wanted is None:
             return {}
         both = [(tantivy.Occur.Must, wanted), (tantivy.Occur.Must, self._any_of("id", passage_ids))]
-        found = self._run(tantivy.Query.boolean_query(both), most, len(passage_ids))
-        return {one.passage_id: one.score for one in found}
+        return dict(self._run(tantivy.Query.boolean_query(both), most, len(passage_ids)))
 
     def read(self, passage_ids: Sequence[str]) -> dict[str, Passage]:
         """Stored passages by id."""
