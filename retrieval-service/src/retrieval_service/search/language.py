@@ -42,9 +42,9 @@ def query_language(query: str) -> str:
 
 _ENGLISH_WORDS = "the of and with from which what that are how does who why when where by to for"
 _OTHER_WORDS = """
-de het een van voor wat welke hoe der die und das ist wie wer wo warum ein eine le la les des du et est un une qui
-quel quelle el los las que es y qué cuál quién il che chi di per os da em um uma quem qual och att en som vad vem
-og af til med det hvem hvad na se je w z co kto ja ei az egy ve bir
+de het een van voor wat welke hoe der die und das ist wie wer wo warum ein eine le la les des du et est
+un une qui quel quelle el los las que es y qué cuál quién il che chi di per os da em um uma quem qual
+och att en som vad vem og af til med det hvem hvad na se je w z co kto ja ei az egy ve bir
 """
 _ENGLISH = frozenset(_ENGLISH_WORDS.split())
 _ELSEWHERE = frozenset(_OTHER_WORDS.split())
