@@ -10,6 +10,7 @@ from typing import Any
 from benchmarks.common.budget import rounds
 from benchmarks.common.busy import busy
 from benchmarks.retrieval.data import Collection, halved, scifact, xquad
+from benchmarks.retrieval.ingest import measure_ingest
 from benchmarks.retrieval.quality import measure_quality, measure_relevance
 from benchmarks.retrieval.sides import SIDES, Side, prepare
 from retrieval_service.search.tuning import mean, ndcg
@@ -23,6 +24,7 @@ def measure(*, quick: bool) -> dict[str, Any]:
     science = scifact()
     collections = [science] if quick else [science, xquad("en"), xquad("zh")]
     figures: dict[str, Any] = {"quality": {one.name: measure_quality(one) for one in collections}}
+    figures["ingest"] = measure_ingest(science, quick=quick)
     if not quick:
         figures["relevance"] = _relevance(*collections)
     with tempfile.TemporaryDirectory(prefix="sixfold-bench-") as temporary:

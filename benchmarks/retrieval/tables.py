@@ -28,6 +28,8 @@ def tables(figures: dict[str, Any]) -> list[Table]:
     parts = [_quality(figures["quality"]), _speed(figures)]
     if "relevance" in figures:
         parts.insert(1, _relevance(figures["relevance"]))
+    if "ingest" in figures:
+        parts += _ingest(figures["ingest"])
     return parts
 
 
@@ -62,6 +64,27 @@ def _relevance(relevance: dict[str, Any]) -> Table:
         for what, one in relevance.items()
     ]
     return Table("Retrieval: the relevance decision, with its default bars and weights", head, rows)
+
+
+def _ingest(ingest: dict[str, Any]) -> list[Table]:
+    steps = sorted(ingest["step_s"].items(), key=lambda one: -one[1])
+    total = sum(ingest["step_s"].values())
+    head = (f"{ingest['pages']} pages of PDF in one batch", "pages/s", *(step for step, _ in steps))
+    shares = [f"{seconds / total:.0%}" for _, seconds in steps]
+    batch = Table(
+        "Retrieval: a batch of documents, from request to searchable, and each step's share",
+        head,
+        [["share of the work", f"{ingest['pages_per_s']:.1f}", *shares]],
+    )
+    moments = {
+        "indexed": "until it is indexed",
+        "first_word": "until the first word of an answer",
+        "answered": "until the answer's end",
+    }
+    rounds = ingest["first_answer_s"]
+    rows = [[title, spread([one[name] for one in rounds]).text(2)] for name, title in moments.items()]
+    rows.append(["answers that cite it", f"{sum(one['cited'] for one in rounds):.0f} of {len(rounds)}"])
+    return [batch, Table("Retrieval: seconds from a file's upload", ("", "median (smallest–largest)"), rows)]
 
 
 def _speed(figures: dict[str, Any]) -> Table:
