@@ -181,13 +181,15 @@ def test_retrieval_tables_keep_losses() -> None:
         },
         "qps": {f"idle/{side}": [100.0] for side in retrieval_tables.SIDES}
         | {"idle/lancedb": [400.0, 400.0]},
+        "cpu_ms": {f"idle/{side}": [2.0] for side in retrieval_tables.SIDES} | {"idle/lancedb": [9.0, 9.0]},
         "side_ndcg": dict.fromkeys(retrieval_tables.SIDES, 0.7),
         "versions": {"lancedb": "1.0"},
     }
     first, second, third, fourth, fifth = retrieval_tables.tables(figures)
     assert first.rows[0][6] == "-0.100"
     assert second.rows[0] == ["a asked about b", "3.4%", "72.0%"]
-    assert third.rows[2] == ["LanceDB, hybrid (1.0)", "0.700", "400 (400–400)", "", "0.2×", "10×"]
+    lance = ["LanceDB, hybrid (1.0)", "0.700", "400 (400–400)", "", "0.2×", "10×", "9.00 (9.00–9.00)", "4.5×"]
+    assert third.rows[2] == lance
     assert fourth.columns == ("200 pages of PDF in one batch", "pages/s", "embed", "parse")
     assert fourth.rows == [["share of the work", "12.3", "75%", "25%"]]
     assert fifth.rows[-1] == ["answers that cite it", "1 of 1"]
