@@ -61,7 +61,7 @@ def _relevance(relevance: dict[str, Any]) -> Table:
     head = ("Whether to answer at all", "own questions refused", "other questions not refused")
     rows = [
         [f"{what.replace(', ', ' asked about ')}", f"{one['refused']:.1%}", f"{one['accepted']:.1%}"]
-        for what, one in relevance.items()
+        for what, one in sorted(relevance.items())
     ]
     return Table("Retrieval: the relevance decision, with its default bars and weights", head, rows)
 
