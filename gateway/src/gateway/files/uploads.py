@@ -6,7 +6,7 @@ import hashlib
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import NamedTuple
 
 from gateway.files.ports import Owned, UploadRecords
@@ -113,7 +113,14 @@ class UploadsService:
         """
         part_id = f"{PART}{secrets.token_hex(12)}"
         part = UploadPart(part_id, upload.id, stored.bytes, stored.key, self._clock())
-        return await self._records.add_part(upload.tenant, part, token, max_parts=self.rules.max_parts)
+        try:
+            return await self._records.add_part(upload.tenant, part, token, max_parts=self.rules.max_parts)
+        except SixfoldError as error:
+            if error.reason is Reason.CONFLICT:
+                # The sweep may have cleared the upload before these bytes came: nobody else removes them.
+                with suppress(SixfoldError):
+                    await self._objects.delete(namespace(Owned(upload.tenant, upload.id)))
+            raise
 
     async def complete(
         self, caller: Principal, upload_id: str, part_ids: Sequence[str], md5: str | None
