@@ -435,3 +435,21 @@ async def test_a_file_that_comes_after_it_was_given_up_leaves_nothing(room: Room
     assert await reason(receive()) is Reason.CONFLICT
     await room.sweep.once()
     assert room.left() == []
+
+
+async def test_parts_that_are_refused_or_repeated_take_no_room(room: Room) -> None:
+    upload = await upload_of(room, 4)
+    first = await part_of(room, upload, b"ab", "p")
+    assert await part_of(room, upload, b"ab", "p") == first
+    second = await part_of(room, upload, b"ab", "q")
+    await part_of(room, upload, b"abcd", "r")
+    assert len(room.left()) == 3
+    for data in (b"x", b"xy", b"xyz"):
+        assert await reason(part_of(room, upload, data, data.decode())) is Reason.INVALID_REQUEST
+    assert await reason(part_of(room, upload, b"", "empty")) is Reason.INVALID_REQUEST
+    assert len(room.left()) == 3
+    done = await room.uploads.complete(ADA, upload.id, [first.id, second.id], None)
+    assert done.file is not None
+    assert b"".join([piece async for piece in room.files.content(done.file)]) == b"abab"
+    await room.sweep.once()
+    assert len(room.left()) == 1
