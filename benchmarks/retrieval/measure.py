@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,13 @@ from typing import Any
 from benchmarks.common.budget import rounds
 from benchmarks.common.busy import busy
 from benchmarks.retrieval.data import Collection, halved, scifact, xquad
+from benchmarks.retrieval.ingest import measure_ingest
 from benchmarks.retrieval.quality import measure_quality, measure_relevance
 from benchmarks.retrieval.sides import SIDES, Side, prepare
 from retrieval_service.search.tuning import mean, ndcg
 
+PAUSE = 1.0
+"""Seconds between what the sides prepare and what is measured."""
 LEAST = 0.5
 """nDCG@10 that every side reaches if it answered at all."""
 
@@ -23,6 +27,7 @@ def measure(*, quick: bool) -> dict[str, Any]:
     science = scifact()
     collections = [science] if quick else [science, xquad("en"), xquad("zh")]
     figures: dict[str, Any] = {"quality": {one.name: measure_quality(one) for one in collections}}
+    figures["ingest"] = measure_ingest(science, quick=quick)
     if not quick:
         figures["relevance"] = _relevance(*collections)
     with tempfile.TemporaryDirectory(prefix="sixfold-bench-") as temporary:
@@ -41,7 +46,12 @@ def _relevance(science: Collection, english: Collection, chinese: Collection) ->
 
 
 def _speed(collection: Collection, folder: Path, quick: bool) -> dict[str, Any]:
-    figures: dict[str, Any] = {"qps": defaultdict(list), "side_ndcg": {}, "versions": {}}
+    figures: dict[str, Any] = {
+        "qps": defaultdict(list),
+        "cpu_ms": defaultdict(list),
+        "side_ndcg": {},
+        "versions": {},
+    }
     prepare(collection, folder)
     sides: list[Side] = []
     try:
@@ -51,11 +61,15 @@ def _speed(collection: Collection, folder: Path, quick: bool) -> dict[str, Any]:
             _round(sides[-1], folder, collection)  # warm
         for mode, planned, seconds in (("idle", 2 if quick else 7, 240), ("busy", 1 if quick else 3, 120)):
             for number in rounds("retrieval", mode, planned, seconds):
+                for side in sides:
+                    side.renew(folder)
+                time.sleep(PAUSE)
                 turned = sides[number % len(sides) :] + sides[: number % len(sides)]
                 with busy(mode == "busy"):
                     for side in turned:
-                        speed, quality = _round(side, folder, collection)
+                        speed, cpu, quality = _round(side, folder, collection)
                         figures["qps"][f"{mode}/{side.name}"].append(speed)
+                        figures["cpu_ms"][f"{mode}/{side.name}"].append(cpu)
                         figures["side_ndcg"][side.name] = quality
     finally:
         for side in sides:
@@ -63,10 +77,11 @@ def _speed(collection: Collection, folder: Path, quick: bool) -> dict[str, Any]:
     return figures
 
 
-def _round(side: Side, folder: Path, collection: Collection) -> tuple[float, float]:
-    """Searches a second, and nDCG@10 of what was found: a side that answers nonsense is not measured."""
-    seconds, found = side.round(folder)
+def _round(side: Side, folder: Path, collection: Collection) -> tuple[float, float, float]:
+    """Searches a second, milliseconds of CPU for one, nDCG@10. A side that finds nonsense is not measured."""
+    answer = side.round(folder)
+    found = answer["found"]
     quality = mean(ndcg(one, relevant) for one, relevant in zip(found, collection.relevant, strict=True))
     if quality < LEAST:
         raise RuntimeError(f"{side.name} finds too little to be compared: nDCG@10 {quality:.3f}")
-    return len(found) / seconds, quality
+    return len(found) / answer["seconds"], answer["cpu"] / len(found) * 1000, quality

@@ -2,8 +2,9 @@
 
 usage: python -m benchmarks.retrieval.own {sixfold,chroma} FOLDER
 
-FOLDER holds what `sides.prepare` wrote. Each line of standard input asks for one round: every query once, one
-at a time; the answer is {"seconds", "found"} as one line of JSON.
+FOLDER holds what `sides.prepare` wrote. A line "renew" of standard input asks to forget what can be kept of
+answers; any other for one round: every query once, one at a time, answered by {"seconds", "cpu", "found"} as
+a line of JSON. `cpu` is in seconds, of all threads.
 """
 
 from __future__ import annotations
@@ -59,14 +60,12 @@ class Sixfold:
         for title, vector in zip(self._warm, self._vectors, strict=False):
             self._index.search(title, vector, TOP)
 
-    def round(self) -> tuple[float, list[list[str]]]:
+    def round(self) -> list[list[str]]:
         """Passages of every query."""
-        begin = time.perf_counter()
-        found = [
+        return [
             [hit.attachment for hit in self._index.search(query, vector, TOP)]
             for query, vector in zip(self._queries, self._vectors, strict=True)
         ]
-        return time.perf_counter() - begin, found
 
     def _open(self) -> StoreIndex:
         lexical = open_lexical(self._folder / "own-lexical")
@@ -94,14 +93,13 @@ class Chroma:
     def renew(self) -> None:
         """It keeps no answers."""
 
-    def round(self) -> tuple[float, list[list[str]]]:
+    def round(self) -> list[list[str]]:
         """Ids, distances and documents of every query's nearest."""
         found: list[list[str]] = []
-        begin = time.perf_counter()
         for vector in self._vectors:
             answer = self._collection.query(query_embeddings=[vector], n_results=TOP)
             found.append(answer["ids"][0])
-        return time.perf_counter() - begin, found
+        return found
 
 
 def main() -> None:
@@ -113,10 +111,15 @@ def main() -> None:
     make: Any = {"sixfold": Sixfold, "chroma": Chroma}[sys.argv[1]]
     side = make(folder, texts, vectors)
     print(json.dumps({"ready": True}), flush=True)
-    for _ in sys.stdin:
-        seconds, found = side.round()
-        print(json.dumps({"seconds": seconds, "found": found}), flush=True)
-        side.renew()  # while the others have their turn
+    for line in sys.stdin:
+        if line.strip() == "renew":
+            side.renew()
+            print(json.dumps({"ready": True}), flush=True)
+            continue
+        cpu, begin = time.process_time(), time.perf_counter()
+        found = side.round()
+        seconds, cpu = time.perf_counter() - begin, time.process_time() - cpu
+        print(json.dumps({"seconds": seconds, "cpu": cpu, "found": found}), flush=True)
 
 
 if __name__ == "__main__":

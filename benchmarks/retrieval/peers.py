@@ -33,14 +33,16 @@ class LanceDb:
         self._table.create_fts_index("text")
         self._queries = list(zip(texts["queries"], vectors["queries"], strict=True))
 
-    def round(self) -> tuple[float, list[list[str]]]:
-        """Ids and texts."""
+    def renew(self) -> None:
+        """It keeps no answers."""
+
+    def round(self) -> list[list[str]]:
+        """Whole rows, as it returns them."""
         found = []
-        begin = time.perf_counter()
         for text, vector in self._queries:
             query = self._table.search(query_type="hybrid").vector(vector).text(text)
-            found.append([row["id"] for row in query.select(["id", "text"]).limit(TOP).to_list()])
-        return time.perf_counter() - begin, found
+            found.append([row["id"] for row in query.limit(TOP).to_list()])
+        return found
 
 
 class Bm25s:
@@ -57,14 +59,16 @@ class Bm25s:
         self._retriever.index(self._tokens(documents), show_progress=False)
         self.round()  # compiles
 
-    def round(self) -> tuple[float, list[list[str]]]:
+    def renew(self) -> None:
+        """It keeps no answers."""
+
+    def round(self) -> list[list[str]]:
         """Each query tokenised and searched by itself."""
         found = []
-        begin = time.perf_counter()
         for query in self._queries:
             places, _ = self._retriever.retrieve(self._tokens([query]), k=TOP, show_progress=False)
             found.append([self._ids[place] for place in places[0]])
-        return time.perf_counter() - begin, found
+        return found
 
     def _tokens(self, documents: list[str]) -> Any:
         return self._bm25s.tokenize(
@@ -81,9 +85,15 @@ def main() -> None:
     make: Any = {"lancedb": LanceDb, "bm25s": Bm25s}[name]
     side = make(folder, texts, vectors)
     print(json.dumps({"ready": True, "version": version(name)}), flush=True)
-    for _ in sys.stdin:
-        seconds, found = side.round()
-        print(json.dumps({"seconds": seconds, "found": found}), flush=True)
+    for line in sys.stdin:
+        if line.strip() == "renew":
+            side.renew()
+            print(json.dumps({"ready": True}), flush=True)
+            continue
+        cpu, begin = time.process_time(), time.perf_counter()
+        found = side.round()
+        seconds, cpu = time.perf_counter() - begin, time.process_time() - cpu
+        print(json.dumps({"seconds": seconds, "cpu": cpu, "found": found}), flush=True)
 
 
 if __name__ == "__main__":

@@ -63,13 +63,13 @@ class Side:
             raise
         return side
 
-    def round(self, folder: Path) -> tuple[float, list[list[str]]]:
-        """Seconds for all queries, and what was found for each."""
-        assert self.popen.stdin is not None
-        self.popen.stdin.write("round\n")
-        self.popen.stdin.flush()
-        answer = self._line(folder)
-        return answer["seconds"], answer["found"]
+    def renew(self, folder: Path) -> None:
+        """Forgets what it can of earlier rounds."""
+        self._ask("renew", folder)
+
+    def round(self, folder: Path) -> dict[str, Any]:
+        """`seconds` and seconds of `cpu` for all queries, and what was `found` for each."""
+        return self._ask("round", folder)
 
     def stop(self) -> None:
         """It ends with its input."""
@@ -80,6 +80,12 @@ class Side:
         except subprocess.TimeoutExpired:
             self.popen.kill()
             self.popen.wait()
+
+    def _ask(self, what: str, folder: Path) -> dict[str, Any]:
+        assert self.popen.stdin is not None
+        self.popen.stdin.write(f"{what}\n")
+        self.popen.stdin.flush()
+        return self._line(folder)
 
     def _line(self, folder: Path) -> dict[str, Any]:
         assert self.popen.stdout is not None

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.grounding.citing import Citation, Citer, Evidence
+from gateway.grounding.closest import Closest
 from gateway.grounding.passages import Source
 from gateway.retrieval.types import Hit, Passage
 
@@ -120,3 +121,31 @@ def test_any_text_comes_out_as_it_went_in_but_for_marks(text: str, step: int) ->
     shown, _ = cite(text, *range(0, len(text), step))
     if "[" not in text and "【" not in text:
         assert shown == text
+
+
+@pytest.mark.parametrize(
+    ("question", "quoted", "number"),
+    [
+        (
+            "Who does Jared Allen play for?",
+            "Jared Allen was the NFL's active career sack leader with 136.",
+            2,
+        ),
+        ("黑豹队丢了多少分？", "黑豹队的防守只丢了308分，在联赛中排名第六。", 3),
+        ("??", PASSAGES[1], 1),
+    ],
+)
+def test_the_closest_sentence_is_quoted_and_cited(question: str, quoted: str, number: int) -> None:
+    text, citation = Closest(question).quote(evidence(), behind=10)
+    assert f"“{quoted}”" in text
+    assert text.startswith("\n\n")
+    assert (citation.source.number, citation.start, citation.end) == (number, 12, 10 + len(text))
+
+
+def test_a_long_quotation_is_cut_between_words() -> None:
+    long = "ducks " * 200
+    passage = Passage("p", 0, long, 0, 0, (), 0, len(long), "")
+    known = Evidence([Source(1, (Hit("f", "f.md", "vs", 0.5, {}, passage),))], support=0.6)
+    text, citation = Closest("ducks").quote(known, behind=0)
+    assert text.endswith("ducks…”)")
+    assert citation.end == len(text) < 400

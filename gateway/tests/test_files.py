@@ -408,3 +408,48 @@ async def test_a_step_that_fails_keeps_no_other_from_running(room: Room, monkeyp
     monkeypatch.setattr(room.records, "expired", broken)
     await room.sweep.once()
     assert room.left() == []
+
+
+async def test_a_part_that_comes_after_its_upload_was_cleared_leaves_nothing(room: Room) -> None:
+    upload = await upload_of(room, 4)
+    expected = await room.uploads.expecting(ADA, upload.id)
+    await room.uploads.cancel(ADA, upload.id)
+    await room.sweep.once()
+    assert await reason(part_of(room, expected, b"abcd", "p")) is Reason.CONFLICT
+    await room.sweep.once()
+    assert room.left() == []
+
+
+async def test_a_file_that_comes_after_it_was_given_up_leaves_nothing(room: Room) -> None:
+    async def late() -> AsyncIterator[bytes]:
+        yield b"# No"
+        room.clock.pass_by(room.files.rules.pending + 1)
+        await room.sweep.once()
+        yield b"tes"
+
+    async def receive() -> None:
+        async with room.files.receive(ADA, 7) as receiving:
+            await receiving.take(late())
+            await room.files.finish(receiving, NOTES, "late")
+
+    assert await reason(receive()) is Reason.CONFLICT
+    await room.sweep.once()
+    assert room.left() == []
+
+
+async def test_parts_that_are_refused_or_repeated_take_no_room(room: Room) -> None:
+    upload = await upload_of(room, 4)
+    first = await part_of(room, upload, b"ab", "p")
+    assert await part_of(room, upload, b"ab", "p") == first
+    second = await part_of(room, upload, b"ab", "q")
+    await part_of(room, upload, b"abcd", "r")
+    assert len(room.left()) == 3
+    for data in (b"x", b"xy", b"xyz"):
+        assert await reason(part_of(room, upload, data, data.decode())) is Reason.INVALID_REQUEST
+    assert await reason(part_of(room, upload, b"", "empty")) is Reason.INVALID_REQUEST
+    assert len(room.left()) == 3
+    done = await room.uploads.complete(ADA, upload.id, [first.id, second.id], None)
+    assert done.file is not None
+    assert b"".join([piece async for piece in room.files.content(done.file)]) == b"abab"
+    await room.sweep.once()
+    assert len(room.left()) == 1

@@ -190,3 +190,35 @@ def test_ids_follow_from_keys_and_from_nothing_else(responses: Responses, slow: 
     assert len({responses.new_id("a", None), responses.new_id("a", None)}) == 2
     assert len({responses.new_id(t, k) for t in ("a", "b") for k in (b"key", b"kez")}) == 4
     assert Responses(slow, key=b"other").new_id("a", b"key") != responses.new_id("a", b"key")
+
+
+@pytest.mark.parametrize("written", [True, False])
+async def test_a_conversation_that_is_too_large_is_never_read_whole(
+    slow: Slow, clock: Any, written: bool
+) -> None:
+    responses = Responses(slow, ResponseRules(max_conversation=20_000), clock=clock)
+    read = 0
+    chain = slow._store.chain
+
+    async def counted(*args: Any, **options: Any) -> Sequence[Kept]:
+        nonlocal read
+        found = await chain(*args, **options)
+        read += len(found)
+        return found
+
+    slow._store.chain = counted  # type: ignore[method-assign]
+    if not written:
+        slow.gate.clear()
+    name = ""
+    for number in range(40):
+        name = await keep(responses, "a", f"{number}{'x' * 1000}", name)
+    if written:
+        await settled(responses)
+    for call in (responses.conversation, responses.input_items):
+        read = 0
+        with pytest.raises(SixfoldError) as failed:
+            await call("a", name)
+        assert (failed.value.reason, failed.value.param) == (Reason.INVALID_REQUEST, "previous_response_id")
+        assert read <= 20
+    slow.gate.set()
+    await settled(responses)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pypdfium2
 import pytest
 
 from benchmarks.common.busy import busy
@@ -19,7 +20,7 @@ from benchmarks.gateway import measure, tables
 from benchmarks.gateway.sides import start_upstream
 from benchmarks.gateway.upstream import CHUNKS
 from benchmarks.generation import tables as generation_tables
-from benchmarks.retrieval import data, quality
+from benchmarks.retrieval import data, ingest, quality
 from benchmarks.retrieval import tables as retrieval_tables
 
 
@@ -172,12 +173,31 @@ def test_retrieval_tables_keep_losses() -> None:
     figures = {
         "quality": {"scifact": ways},
         "relevance": {"a, b": {"refused": 0.034, "accepted": 0.72}},
+        "ingest": {
+            "pages": 200,
+            "pages_per_s": 12.34,
+            "step_s": {"parse": 1.0, "embed": 3.0},
+            "first_answer_s": [{"indexed": 0.5, "first_word": 1.0, "answered": 2.0, "cited": 1.0}],
+        },
         "qps": {f"idle/{side}": [100.0] for side in retrieval_tables.SIDES}
         | {"idle/lancedb": [400.0, 400.0]},
+        "cpu_ms": {f"idle/{side}": [2.0] for side in retrieval_tables.SIDES} | {"idle/lancedb": [9.0, 9.0]},
         "side_ndcg": dict.fromkeys(retrieval_tables.SIDES, 0.7),
         "versions": {"lancedb": "1.0"},
     }
-    first, second, third = retrieval_tables.tables(figures)
+    first, second, third, fourth, fifth = retrieval_tables.tables(figures)
     assert first.rows[0][6] == "-0.100"
     assert second.rows[0] == ["a asked about b", "3.4%", "72.0%"]
-    assert third.rows[2] == ["LanceDB, hybrid (1.0)", "0.700", "400 (400–400)", "", "0.2×", "10×"]
+    lance = ["LanceDB, hybrid (1.0)", "0.700", "400 (400–400)", "", "0.2×", "10×", "9.00 (9.00–9.00)", "4.5×"]
+    assert third.rows[2] == lance
+    assert fourth.columns == ("200 pages of PDF in one batch", "pages/s", "embed", "parse")
+    assert fourth.rows == [["share of the work", "12.3", "75%", "25%"]]
+    assert fifth.rows[-1] == ["answers that cite it", "1 of 1"]
+
+
+def test_pages_made_for_the_ingest_are_pdf_that_can_be_read() -> None:
+    pages = ["Some (bracketed) words \\ on a page. " * 40, "The second page."]
+    document = pypdfium2.PdfDocument(ingest.pdf(pages))
+    assert len(document) == 2
+    assert document[0].get_textpage().get_text_range().count("(bracketed)") == 40
+    assert "second page" in document[1].get_textpage().get_text_range()

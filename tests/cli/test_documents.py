@@ -129,10 +129,11 @@ class TestFolder:
 
 
 @pytest.mark.real_model
+@pytest.mark.timeout(300)
 def test_the_projects_own_pages_answer_the_first_question(platform: Platform) -> None:
     env = {**os.environ, "SIXFOLD_HOME": str(platform.home)}
     command = [sys.executable, "-m", "sixfold_cli.docs_store", platform.url]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=110)
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stdout + done.stderr
     shown = platform.run("ask", "--store", "docs", QUESTION, "--temperature", "0").stdout
     answer, _, sources = shown.partition("Sources:")

@@ -138,6 +138,7 @@ def test_the_next_start_finds_everything_again_and_down_leaves_nothing(own: Plat
     assert own.run("status", check=False).returncode == 3
 
 
+@pytest.mark.timeout(300)
 def test_ctrl_c_drains_the_foreground(own: Platform) -> None:
     own.home.mkdir()
     (own.home / "models").symlink_to(own.models)

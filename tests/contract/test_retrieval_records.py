@@ -100,7 +100,7 @@ class Kept:
 
     async def events(self) -> list[tuple[str, Any]]:
         """Those that wait in the outbox, in order."""
-        kinds = {
+        kinds: dict[str, Any] = {
             "document.added": document_pb2.DocumentAdded,
             "document.removed": document_pb2.DocumentRemoved,
             "document.indexed": document_pb2.DocumentIndexed,
@@ -537,7 +537,7 @@ async def test_missing_files_are_queued_again(kept: Kept) -> None:
     assert [each.id for each in await kept.records.live(T, store.id)] == [three.id]
     known = await kept.upkeep.indexed(T, store.id)
     assert known is not None
-    assert (known.complete, known.pending) == ({three.id}, {one.id, two.id})
+    assert (set(known.complete), set(known.pending)) == ({three.id}, {one.id, two.id})
     assert [queue.files for queue in await kept.upkeep.queues()] == [2]
     assert (await kept.index(two)).index_id == two.id
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +47,33 @@ def compose_cli() -> list[str]:
         if done.returncode or not binary.exists():
             skip_part("docker compose", f"{COMPOSE_CLI} cannot be installed here")
     return [str(binary)]
+
+
+@pytest.fixture(scope="session")
+def composed_secret() -> str:
+    """Every password of `composed`."""
+    return "0123456789abcdef"
+
+
+@pytest.fixture(scope="session")
+def composed(compose_cli: list[str], composed_secret: str) -> Callable[[Path], dict[str, Any]]:
+    """The services as docker compose itself resolves them, with the secret files of a folder."""
+
+    def resolve(folder: Path) -> dict[str, Any]:
+        names = re.findall(r"^(SIXFOLD_\w*PASSWORD)=$", (ROOT / ".env.example").read_text(), re.MULTILINE)
+        env = {
+            "PATH": os.environ["PATH"],
+            "SIXFOLD_UID": "1000",
+            "SIXFOLD_SECRETS": str(folder / "secrets"),
+            **dict.fromkeys(names, composed_secret),
+        }
+        command = [*compose_cli, "--env-file", "/dev/null", "-f", "docker-compose.yml", "config"]
+        done = subprocess.run(
+            [*command, "--format", "json"], cwd=ROOT, env=env, capture_output=True, timeout=30, check=True
+        )
+        return dict(json.loads(done.stdout)["services"])
+
+    return resolve
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,9 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,12 +17,15 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import httpx
+import jwt
+import openai
 import pytest
 from parts import kafka
 from parts.packages import CannotGet
 from parts.postgres import Postgres, find_postgres
 from parts.process import Process, answers, free_port
 from parts.report import skip_part
+from parts.s3 import S3Server
 
 from servicekit.bus import Bus, Event, open_bus
 from servicekit.errors import SixfoldError
@@ -79,7 +84,6 @@ async def test_retrieval_gets_a_database_that_others_keep_out_of(
             await asyncpg.connect(f"postgresql://{role}@{at.hostname}:{at.port}/{database}")
 
 
-SECRET = "0123456789abcdef"
 _SHIM = """#!/bin/sh
 # Stands for the image's own script of this name, around the broker that the tests have.
 exec {java} -Xmx256m -XX:TieredStopAtLevel=1 -cp '{jars}/*' {tool} "$@"
@@ -88,7 +92,7 @@ exec {java} -Xmx256m -XX:TieredStopAtLevel=1 -cp '{jars}/*' {tool} "$@"
 
 @pytest.fixture(scope="module")
 def kafka_as_composed(
-    root: Path, compose: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+    root: Path, compose: dict[str, Any], composed_secret: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
     """The address of a Kafka that the compose file's own start script and settings started."""
     try:
@@ -124,7 +128,7 @@ def kafka_as_composed(
         {
             "PATH": f"{folder}:{os.environ['PATH']}",
             "TMPDIR": str(folder / "tmp"),
-            "KAFKA_PASSWORD": SECRET,
+            "KAFKA_PASSWORD": composed_secret,
             "KAFKA_CLUSTER_ID": service["environment"]["KAFKA_CLUSTER_ID"],
         },
         start_seconds=90,
@@ -135,13 +139,15 @@ def kafka_as_composed(
     server.stop()
 
 
-async def test_kafka_takes_the_password_and_carries_events(kafka_as_composed: str) -> None:
+async def test_kafka_takes_the_password_and_carries_events(
+    kafka_as_composed: str, composed_secret: str
+) -> None:
     def bus(password: str) -> Bus:
         return open_bus(f"kafka://sixfold:{password}@{kafka_as_composed}?sasl=PLAIN", timeout=10)
 
     event = Event("1", "test", "document.added", "file-1", datetime.now(UTC), "acme", "", b"data")
     seen: asyncio.Queue[Event] = asyncio.Queue()
-    right, wrong = bus(SECRET), bus("wrong")
+    right, wrong = bus(composed_secret), bus("wrong")
     try:
         await right.publish("sixfold.documents", [event], timeout=60)
         right.subscribe(["sixfold.documents"], "retrieval-service", seen.put)
@@ -186,3 +192,97 @@ def test_chroma_starts_by_its_command_and_tells_how_it_is(chroma_as_composed: st
     collection.add(ids=["a"], embeddings=[[1.0, 0.0]])
     assert collection.query(query_embeddings=[[1.0, 0.0]], n_results=1)["ids"] == [["a"]]
     assert httpx.get(f"{chroma_as_composed}/api/v2/version", timeout=10).status_code == 200
+
+
+@pytest.mark.slow
+@pytest.mark.real_model
+@pytest.mark.timeout(300)
+def test_a_document_walks_through_all_of_them(
+    composed: Callable[[Path], dict[str, Any]],
+    composed_secret: str,
+    root: Path,
+    prepared_models: Path,
+    kafka_as_composed: str,
+    chroma_as_composed: str,
+    given_postgres: Postgres,
+    s3_server: S3Server,
+    tmp_path: Path,
+) -> None:
+    """The services with the composed settings, on a real Kafka, PostgreSQL and Chroma, and an S3 server."""
+    make_databases(root, given_postgres, composed_secret)
+    postgres = urlsplit(given_postgres.admin_url)
+    (tmp_path / "secrets").mkdir(mode=0o700)
+    for name in ("jwt", "service", "objects"):
+        key = tmp_path / "secrets" / f"{name}.key"
+        key.touch(mode=0o600)
+        key.write_text(os.urandom(32).hex())
+    (tmp_path / "models").symlink_to(prepared_models)
+    shutil.copy(prepared_models.parent / "models.yaml", tmp_path / "models.yaml")
+    s3_server.files.call_s3("create_bucket", Bucket="sixfold")
+    ports = {name: free_port() for name in ("door", "models", "models_ops", "retrieval", "retrieval_ops")}
+    here = {
+        "kafka:9092": kafka_as_composed,
+        "http://minio:9000": s3_server.endpoint,
+        "http://chroma:8000": chroma_as_composed,
+        "postgres:5432/retrieval": f"{postgres.hostname}:{postgres.port}/retrieval",
+        f"sixfold:{composed_secret}@postgres:5432/sixfold": given_postgres.new_database().partition("//")[2],
+        "model-service:50051": f"127.0.0.1:{ports['models']}",
+        "retrieval-service:50052": f"127.0.0.1:{ports['retrieval']}",
+        "0.0.0.0:50051": f"127.0.0.1:{ports['models']}",
+        "0.0.0.0:50061": f"127.0.0.1:{ports['models_ops']}",
+        "0.0.0.0:50052": f"127.0.0.1:{ports['retrieval']}",
+        "0.0.0.0:50062": f"127.0.0.1:{ports['retrieval_ops']}",
+        "/run/secrets/service_key": str(tmp_path / "secrets/service.key"),
+        "/run/secrets/jwt_key": str(tmp_path / "secrets/jwt.key"),
+        "/run/secrets/objects_key": str(tmp_path / "secrets/objects.key"),
+        "/etc/sixfold/gateway.yaml": str(root / "deploy/config/gateway.yaml"),
+    }
+    own = {
+        "SIXFOLD_HOME": str(tmp_path),
+        "SIXFOLD_HOST": "127.0.0.1",
+        "SIXFOLD_PORT": str(ports["door"]),
+        "SIXFOLD_CACHE_URL": "memory://",
+        "SIXFOLD_GATEWAY_WORKERS": "1",
+        "SIXFOLD_TELEMETRY_URL": "off",
+    }
+    services = composed(tmp_path)
+
+    def start(name: str, port: int) -> Process:
+        given = services[name]["environment"]
+        env = {key: value for key, value in given.items() if key.startswith("SIXFOLD_")}
+        for there, value in here.items():
+            env = {key: text.replace(there, value) for key, text in env.items()}
+        ready = lambda: _ready(f"http://127.0.0.1:{port}/readyz")  # noqa: E731
+        module = name.replace("-", "_")
+        log = tmp_path / f"{name}.log"
+        process = Process([sys.executable, "-m", module], log, ready, env | own, start_seconds=120)
+        process.start()
+        stack.callback(process.stop)
+        return process
+
+    with ExitStack() as stack:
+        start("model-service", ports["models_ops"])
+        start("retrieval-service", ports["retrieval_ops"])
+        start("gateway", ports["door"])
+        claims = {"iss": "sixfold", "aud": "sixfold-gateway", "sub": "t", "tenant": "acme", "role": "admin"}
+        now, signing = int(time.time()), bytes.fromhex((tmp_path / "secrets/jwt.key").read_text())
+        token = jwt.encode(
+            claims | {"iat": now, "nbf": now, "exp": now + 600, "jti": "1"}, signing, algorithm="HS256"
+        )
+        client = openai.OpenAI(base_url=f"http://127.0.0.1:{ports['door']}/v1", api_key=token, timeout=60)
+        store = client.vector_stores.create(name="s")
+        file = client.files.create(file=("tea.txt", b"Lapsang tea is dried over pine."), purpose="assistants")
+        added = client.vector_stores.files.create_and_poll(file.id, vector_store_id=store.id)
+        assert (added.status, added.last_error) == ("completed", None)
+        hits = client.vector_stores.search(store.id, query="How is tea dried?").data
+        assert [hit.filename for hit in hits] == ["tea.txt"]
+        client.files.delete(file.id)
+        assert client.vector_stores.search(store.id, query="How is tea dried?").data == []
+        assert not list(tmp_path.rglob("*.db")), "records and events are not in the containers"
+
+
+def _ready(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=2).status_code == 200
+    except httpx.HTTPError:
+        return False

@@ -159,7 +159,7 @@ def test_chat_answers_from_a_store_and_cites_the_file(client: openai.OpenAI, lib
     assert 0 <= cited[0]["start_index"] < cited[0]["end_index"] <= len(text)
 
 
-@pytest.mark.parametrize("name", ["harbour.pdf", "legend.epub", "recipe.txt"])
+@pytest.mark.parametrize("name", ["otters.docx", "legend.epub", "recipe.txt"])
 def test_responses_answer_with_the_file_search_tool(
     client: openai.OpenAI, library: Ingested, name: str
 ) -> None:

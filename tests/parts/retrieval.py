@@ -188,7 +188,8 @@ class Retrieval:
             found = await self.file(store_id, file_id)
             return None if found.status == IN_PROGRESS else found
 
-        return await until(look, seconds, self.service.log)
+        found: store_pb2.StoreFile = await until(look, seconds, self.service.log)
+        return found
 
     async def search(self, store_id: str, query: str, **fields: Any) -> pb.SearchResponse:
         response: pb.SearchResponse = await self.call(
@@ -227,7 +228,5 @@ def attribute(value: str | float | bool) -> store_pb2.AttributeValue:
 def where(key: str, value: str | float | bool, operator: str = "EQ") -> search_pb2.Filter:
     """A filter of one comparison."""
     return search_pb2.Filter(
-        comparison=search_pb2.Comparison(
-            key=key, operator=search_pb2.Operator.Value(f"OPERATOR_{operator}"), values=[attribute(value)]
-        )
+        comparison=search_pb2.Comparison(key=key, operator=f"OPERATOR_{operator}", values=[attribute(value)])
     )

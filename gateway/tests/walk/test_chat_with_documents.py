@@ -401,3 +401,44 @@ async def test_a_small_model_gets_a_short_prompt(house: Any) -> None:
     assert (system.role, question.role) == ("system", "user")
     assert "never instructions" in system.content[0].text
     assert "[1]" not in question.content[0].text
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_small_model_that_answers_from_nothing_is_followed_by_the_documents(
+    house: Any, stream: bool, wait_until: Any
+) -> None:
+    small = card("small")
+    small.parameters = 135_000_000
+    engine: FakeEngine = await house.engine("local", small)
+    engine.behaviours["small"] = saying("Swans invented the telephone.")
+    retrieval = await house.retrieval()
+    house.write_config("")
+    await house.start()
+    store, files = shelve(retrieval, "default", {"ducks.md": DUCKS})
+    text, notes = await said(house, "small", store, stream=stream)
+    assert text == (
+        "Swans invented the telephone.\n\n(I found no passage that says so. "
+        "The closest one says: “Mallard ducks weigh 1.1 kilograms.”)"
+    )
+    (note,) = notes
+    assert note["file_id"] == files["ducks.md"]
+    assert text[note["start_index"] : note["end_index"]].startswith("(I found no passage")
+    house.write_config("grounding: {quote_closest: false}\n")
+    grounder = house.gateway.app._hot[CHAT][1]._deps.grounder
+    await wait_until(lambda: not grounder._config.quote_closest)
+    assert await said(house, "small", store, stream=stream) == ("Swans invented the telephone.", [])
+
+
+async def said(house: Any, model: str, store: str, *, stream: bool) -> tuple[str, list[dict[str, Any]]]:
+    """The text and the citations of an answer, however it comes."""
+    client = house.openai().chat.completions
+    body = {"model": model, "messages": ASK, "extra_body": {"vector_store_ids": [store]}}
+    if not stream:
+        message = (await client.create(**body)).choices[0].message
+        return message.content, [dict(note) for note in message.annotations or []]
+    text, notes = "", []
+    async for chunk in await client.create(**body, stream=True):
+        for choice in chunk.choices:
+            text += choice.delta.content or ""
+            notes += [dict(note) for note in getattr(choice.delta, "annotations", None) or []]
+    return text, notes

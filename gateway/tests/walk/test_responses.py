@@ -174,6 +174,9 @@ async def test_lists_and_refused_cancels(house: Any, ai: openai.AsyncOpenAI) -> 
     assert (await http.put(RESPONSES)).status_code == 405
     streamed = await http.get(f"{RESPONSES}/{names[0]}", params={"stream": "true", "starting_after": 1})
     assert streamed.text.startswith("event: response.output_item.added\n")
+    with pytest.raises(openai.BadRequestError) as caught:
+        await ai.responses.input_items.list(names[0], after="msg_of_nobody")
+    assert caught.value.param == "after"
 
 
 async def test_two_tenants_over_every_call(

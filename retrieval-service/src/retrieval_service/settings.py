@@ -77,7 +77,7 @@ class RetrievalServiceSettings(ServiceSettings):
         24.0, gt=0, description="Hours for which a repeated request id gets its first answer."
     )
 
-    workers: int = Field(2, ge=1, le=64, description="Files that are indexed at once.")
+    workers: int = Field(4, ge=1, le=64, description="Files that are indexed at once.")
     large_file_bytes: int = Field(
         8 << 20, ge=1, description="From here a file is large: one worker never takes such a one."
     )

@@ -35,7 +35,7 @@ def refused(call: Any, *args: Any, **kwargs: Any) -> str:
 
 
 def test_what_is_left_out_takes_the_defaults() -> None:
-    (new,) = requests.new_files([file()], BOUNDS)
+    (new,) = requests.new_files("acme", [file()], BOUNDS)
     assert (new.chunking, new.attributes) == (Chunking(200, 40), {})
     assert requests.page(pb.Page()) == Page(20)
     assert requests.page(pb.Page(limit=500, ascending=True)).limit == 100
@@ -66,16 +66,16 @@ def test_what_is_left_out_takes_the_defaults() -> None:
 def test_a_cut_has_bounds(cut: dict[str, Any], param: str) -> None:
     given = file()
     given.chunking.CopyFrom(store_pb2.ChunkingStrategy(**cut))
-    assert refused(requests.new_files, [given], BOUNDS) == f"files[0].chunking.{param}"
+    assert refused(requests.new_files, "acme", [given], BOUNDS) == f"files[0].chunking.{param}"
 
 
 def test_files_have_bounds() -> None:
     given = file()
     given.chunking.CopyFrom(store_pb2.ChunkingStrategy(max_tokens=4096, overlap_tokens=2048, is_static=True))
-    assert requests.new_files([given], BOUNDS)[0].chunking == Chunking(4096, 2048, True)
-    assert refused(requests.new_files, [], BOUNDS) == "files"
-    assert refused(requests.new_files, [file()] * 4, BOUNDS) == "files"
-    assert requests.new_files([], BOUNDS, least=0) == []
+    assert requests.new_files("acme", [given], BOUNDS)[0].chunking == Chunking(4096, 2048, True)
+    assert refused(requests.new_files, "acme", [], BOUNDS) == "files"
+    assert refused(requests.new_files, "acme", [file()] * 4, BOUNDS) == "files"
+    assert requests.new_files("acme", [], BOUNDS, least=0) == []
     for changes, param in (
         ({"id": "../x"}, "id"),
         ({"id": ""}, "id"),
@@ -85,7 +85,9 @@ def test_files_have_bounds() -> None:
         ({"bytes": 1001}, "bytes"),
         ({"bytes": -1}, "bytes"),
     ):
-        assert refused(requests.new_files, [file(), file(**changes)], BOUNDS) == f"files[1].file.{param}"
+        assert (
+            refused(requests.new_files, "acme", [file(), file(**changes)], BOUNDS) == f"files[1].file.{param}"
+        )
 
 
 def test_pairs_have_bounds() -> None:
@@ -146,3 +148,11 @@ def test_names_and_ids() -> None:
     assert refused(requests.passage_page, 1, "x") == "page_token"
     judged = [pb.JudgedQuery(query="q", file_ids=["f"])] * 9
     assert refused(requests.judged_queries, judged, BOUNDS) == "queries"
+
+
+@pytest.mark.parametrize(
+    "key", ["umbrella/file-1/x", "acme/file-2/x", "acme/file-10/x", "acmefile-1/x", "/acme/file-1/x"]
+)
+def test_nobody_has_the_bytes_of_another_tenant_or_file_read(key: str) -> None:
+    given = file(object_key=key)
+    assert refused(requests.new_files, "acme", [given], BOUNDS) == "files[0].file.object_key"

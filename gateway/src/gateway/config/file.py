@@ -71,6 +71,8 @@ class GroundingConfig(_Strict):
     """Tokens of the context of a model that does not say."""
     support: float = Field(0.6, gt=0, le=1)
     """Share of a sentence's words that a passage must hold to be cited for it."""
+    quote_closest: bool = True
+    """Whether an answer of a small model that no passage supports is followed by the closest sentence."""
     search_seconds: Seconds = Field(10.0, gt=0, le=600)
     """That a search may take until the request fails."""
     nothing_found: dict[str, str] = Field(default_factory=dict, max_length=64)

@@ -6,7 +6,7 @@ import hashlib
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import NamedTuple
 
 from gateway.files.ports import Owned, UploadRecords
@@ -98,22 +98,38 @@ class UploadsService:
     async def store_part(self, upload: Upload, chunks: AsyncIterator[bytes]) -> Stored:
         """Puts the bytes of a part into the object store. Raises REQUEST_TOO_LARGE, and for an empty part.
 
-        Parts with the same content are one object: it is the upload's, and goes with it.
+        Each has a place of its own below the upload's, so that one that is refused can go alone.
         """
         limit = min(self.rules.max_part, upload.bytes)
-        stored = await self._objects.put(namespace(Owned(upload.tenant, upload.id)), chunks, limit=limit)
+        place = f"{namespace(Owned(upload.tenant, upload.id))}/{secrets.token_hex(12)}"
+        stored = await self._objects.put(place, chunks, limit=limit)
         if not stored.bytes:
+            await self._drop(stored)
             raise fields.invalid("data", "a part has at least one byte.")
         return stored
 
     async def add_part(self, upload: Upload, stored: Stored, token: str) -> UploadPart:
         """A new part. `token` names the request: the same again gets the same part.
 
-        Raises INVALID_REQUEST for too many parts or bytes, CONFLICT when the upload ended meanwhile.
+        Raises INVALID_REQUEST for too many parts or bytes, CONFLICT when the upload ended meanwhile. What is
+        not added is removed: nobody counts it, and the upload may be cleared already.
         """
         part_id = f"{PART}{secrets.token_hex(12)}"
         part = UploadPart(part_id, upload.id, stored.bytes, stored.key, self._clock())
-        return await self._records.add_part(upload.tenant, part, token, max_parts=self.rules.max_parts)
+        try:
+            added = await self._records.add_part(upload.tenant, part, token, max_parts=self.rules.max_parts)
+        except SixfoldError as error:
+            if error.reason in (Reason.INVALID_REQUEST, Reason.CONFLICT):  # after others it may be there
+                await self._drop(stored)
+            raise
+        if added.object_key != stored.key:
+            await self._drop(stored)
+        return added
+
+    async def _drop(self, stored: Stored) -> None:
+        """Removes the bytes of one part; what fails now goes with the upload."""
+        with suppress(SixfoldError):
+            await self._objects.delete(stored.key.rpartition("/")[0])
 
     async def complete(
         self, caller: Principal, upload_id: str, part_ids: Sequence[str], md5: str | None

@@ -76,6 +76,18 @@ class Evidence:
                 best = share, known
         return (best[1].source, best[1].hit) if best is not None else None
 
+    def closest(self, question: str) -> tuple[Source, Hit, str]:
+        """The sentence that holds most of a question's words; the best passage's first if none holds any."""
+        asked = set(sentences.terms(question))
+        best: tuple[int, _Known, str] | None = None
+        for known in self._known:
+            for sentence in sentences.split(known.hit.passage.text):
+                shared = len(asked.intersection(sentences.terms(sentence)))
+                if best is None or shared > best[0]:
+                    best = shared, known, sentence
+        assert best is not None  # passages are never empty
+        return best[1].source, best[1].hit, best[2]
+
 
 class Citer:
     """Reads one choice of an answer as it comes; gives it back with its citations.
@@ -99,6 +111,8 @@ class Citer:
         """Marks in it: number, and place in the answer."""
         self.removed = 0
         """Marks that named nothing."""
+        self.cited = False
+        """Whether anything was cited so far."""
 
     def feed(self, text: str) -> tuple[str, list[Citation]]:
         """What may be shown by now, and the citations of sentences that have ended."""
@@ -112,6 +126,11 @@ class Citer:
         text, self._held = self._held, ""
         shown, citations = self._take(text)
         return shown, [*citations, *self._close(len(self._open))]
+
+    @property
+    def length(self) -> int:
+        """Characters of the answer that have been given back."""
+        return self._begin + len(self._open)
 
     def _take(self, text: str) -> tuple[str, list[Citation]]:
         shown = self._read_marks(text) if self._marks else text

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from gateway.grounding.citing import Citation, Citer, Evidence
+from gateway.grounding.closest import Closest
 from gateway.openai.citations import annotation
 from gateway.openai.pieces import Delta, ServedBy, TokenLogprob, ToolCallPiece, Usage
 from gateway.routing.flight import AnswerFlight
@@ -37,7 +38,7 @@ class Piece:
 class CitedFlight(AnswerFlight):
     """A flight whose answer stands on passages. Citations travel as `annotations` beside the text."""
 
-    __slots__ = ("_at_once", "_citers", "_evidence", "_kept", "_marks", "cited", "removed")
+    __slots__ = ("_at_once", "_citers", "_closest", "_evidence", "_kept", "_marks", "cited", "removed")
 
     def __init__(
         self,
@@ -48,12 +49,17 @@ class CitedFlight(AnswerFlight):
         *,
         marks: bool,
         at_once: bool,
+        closest: Closest | None = None,
     ) -> None:
-        """`at_once` gives citations as sentences end; otherwise they all come with the end of a choice."""
+        """`at_once` gives citations as sentences end; otherwise they all come with the end of a choice.
+
+        `closest` quotes what an answer should have stood on that stands on nothing.
+        """
         super().__init__(plan, start, clock)
         self._evidence = evidence
         self._marks = marks
         self._at_once = at_once
+        self._closest = closest
         self._citers: dict[int, Citer] = {}
         self._kept: dict[int, list[Citation]] = {}
         self.cited: list[Citation] = []
@@ -78,8 +84,12 @@ class CitedFlight(AnswerFlight):
         if delta.finish_reason or delta.tool_calls:  # a call ends what was said before it
             rest, last = citer.end()
             text, citations = text + rest, [*citations, *last]
+        citer.cited |= bool(citations) or bool(delta.tool_calls)
         if delta.finish_reason:
             self.removed += citer.removed
+            if self._closest is not None and not citer.cited:
+                quoted, citation = self._closest.quote(self._evidence, citer.length)
+                text, citations = text + quoted, [citation]
         self.cited += citations
         if not self._at_once:
             self._kept[index] += citations

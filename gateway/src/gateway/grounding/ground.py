@@ -9,6 +9,7 @@ from typing import Any
 from gateway.config.file import GroundingConfig
 from gateway.grounding.budget import no_room, room_for_passages
 from gateway.grounding.citing import Evidence
+from gateway.grounding.closest import Closest
 from gateway.grounding.frame import FRAME, frame_text, passage_text, place
 from gateway.grounding.nothing import sentence
 from gateway.grounding.passages import Source, choose
@@ -47,6 +48,8 @@ class Grounded:
     marks: bool
     """Whether `[2]` in the answer is a reference."""
     support: float
+    closest: Closest | None = None
+    """What quotes the documents where the answer stands on none of them."""
 
     @property
     def evidence(self) -> Evidence:
@@ -61,7 +64,7 @@ class Grounded:
             for source in self.sources
             for hit in source.hits
         ]
-        return [FRAME, self.marks, self.support, passages]
+        return [FRAME, self.marks, self.support, self.closest is not None, passages]
 
 
 class Grounder:
@@ -89,8 +92,7 @@ class Grounder:
         found = await self._search(search, queries, asker, min(seconds, config.search_seconds))
         grounded = Grounded(queries, found, request, [], "", False, config.support)
         if not found.relevant or not found.hits:
-            question = next(text for turn in reversed(request.messages) if (text := _asked(turn)))
-            grounded.told = sentence(question, config.nothing_found)
+            grounded.told = sentence(_question(request.messages), config.nothing_found)
             return grounded
         tight = min(plan.candidates, key=self._context)
         parameters = tight.card.parameters
@@ -98,6 +100,8 @@ class Grounder:
         # A mark in JSON would be data of somebody's.
         grounded.marks = request.format is None
         marks = grounded.marks and not small
+        if grounded.marks and small and config.quote_closest:
+            grounded.closest = Closest(_question(request.messages))
         most = config.small_passages if small else config.max_passages
         grounded.sources = await self._choose(request, found.hits, tight, asker, most=most, marks=marks)
         grounded.request = replace(
@@ -168,6 +172,11 @@ class Grounder:
 
     def _context(self, candidate: Candidate) -> int:
         return candidate.card.context_tokens or self._config.assumed_context
+
+
+def _question(messages: Sequence[Message]) -> str:
+    """The last user turn that has any text."""
+    return next(text for turn in reversed(messages) if (text := _asked(turn)))
 
 
 def _asked(turn: Message) -> str:

@@ -18,6 +18,10 @@ def sentence(question: str, sentences: Mapping[str, str]) -> str:
 
     `sentences` are the operator's own, by ISO 639-1 code; a language that it does not name has ours.
     """
-    chinese = len(_HAN.findall(question)) * 3 >= len(question.strip()) > 0 and not _KANA.search(question)
-    language = "zh" if chinese else "en"
+    language = "zh" if is_chinese(question) else "en"
     return sentences.get(language) or SENTENCES[language]
+
+
+def is_chinese(text: str) -> bool:
+    """Whether a text is Chinese, as far as its script tells."""
+    return len(_HAN.findall(text)) * 3 >= len(text.strip()) > 0 and not _KANA.search(text)

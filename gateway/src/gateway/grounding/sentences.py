@@ -39,6 +39,15 @@ def end_of_first(text: str, start: int = 0) -> int | None:
     return found.end() if found is not None else None
 
 
+def split(text: str) -> list[str]:
+    """The sentences of a passage, none empty."""
+    found: list[str] = []
+    while (end := end_of_first(text)) is not None:
+        found.append(text[:end])
+        text = text[end:]
+    return [clean for part in (*found, text) if (clean := " ".join(part.split()))]
+
+
 def terms(text: str) -> list[str]:
     """The words that carry meaning, in order: stems of words, numbers, pairs of Chinese characters."""
     text = unicodedata.normalize("NFKC", text).casefold()

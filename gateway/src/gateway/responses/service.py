@@ -27,6 +27,8 @@ _FRESH = 5.0
 _FRESH_LOOK = 0.1
 _SWEEP_SECONDS, _SWEEP_ROWS = 600.0, 500
 _FORGOTTEN = 4096
+_CHAIN_ROWS = 8
+"""Read at a time, so that a conversation that is too large is never in memory whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,8 @@ class ResponseRules:
     """Of one response with its input."""
     max_turns: int = 100
     """Responses that follow one another."""
+    max_conversation: int = 32 * 1024 * 1024
+    """Bytes of responses, with their inputs, that follow one another."""
     max_pending: int = 64 * 1024 * 1024
     """Bytes that wait to be written."""
     fresh_wait: float = 1.0
@@ -149,7 +153,7 @@ class Responses:
         """All that was said up to and with this response, as items, oldest first.
 
         Raises NOT_FOUND when it, or one that it follows, is not there any more, and INVALID_REQUEST when more
-        follow one another than are read.
+        follow one another than are read, or have more bytes.
         """
         await self.get(tenant, response_id)
         chain, whole = await self._chain(tenant, response_id)
@@ -216,15 +220,25 @@ class Responses:
     async def _chain(self, tenant: str, response_id: str) -> tuple[list[Kept], bool]:
         """Newest first, and whether it reaches back to the first one."""
         chain: list[Kept] = []
+        size = 0
         wanted, limit = response_id, self._rules.max_turns
         while wanted and len(chain) < limit:
             if (pending := self._pending.get((tenant, wanted))) is not None:
-                chain.append(pending[0])
+                found: Sequence[Kept] = (pending[0],)
             else:
-                found = await self._store.chain(tenant, wanted, limit=limit - len(chain), now=self._clock())
+                rows = min(_CHAIN_ROWS, limit - len(chain))
+                found = await self._store.chain(tenant, wanted, limit=rows, now=self._clock())
                 if not found:
                     break
-                chain += found
+            chain += found
+            size += sum(kept.size for kept in found)
+            if size > self._rules.max_conversation:
+                most = self._rules.max_conversation
+                raise SixfoldError(
+                    Reason.INVALID_REQUEST,
+                    f"The conversation has more than {most} bytes; send turns as input.",
+                    param="previous_response_id",
+                )
             wanted = chain[-1].previous
         return chain, not wanted
 

@@ -36,6 +36,7 @@ HEAP = 32 * 1024 * 1024
 """Bytes that a writer collects before it starts a segment."""
 KEPT = 4_096
 """Passages, places and terms kept read, each."""
+SIFT = 4
 KEPT_QUERIES = 64
 MAX_TERMS = 256
 """Of a query. What is longer is a document, and its first part tells enough."""
@@ -206,10 +207,27 @@ class _View:
         if wanted is None:
             return []
         if allowed is not None:
+            if len(allowed.attachments) > MANY:
+                found = self._sifted(wanted, most, limit, allowed)
+                if found is not None:
+                    return found
             files = self._any_of("attachment", allowed.attachments)
             occur = tantivy.Occur.MustNot if allowed.complement else tantivy.Occur.Must
             wanted = tantivy.Query.boolean_query([(tantivy.Occur.Must, wanted), (occur, files)])
         return self._run(wanted, most, limit)
+
+    def _sifted(self, wanted: Any, most: float, limit: int, allowed: Allowed) -> list[Scored] | None:
+        """What a filter of many names leaves of the first few times `limit`; None unless that is enough.
+
+        The same answer as with the filter inside the query, which costs milliseconds for thousands of names.
+        """
+        found = self._run(wanted, most, SIFT * limit)
+        left = [
+            one
+            for one in found
+            if (one.passage_id.rpartition(":")[0] in allowed.attachments) != allowed.complement
+        ]
+        return left[:limit] if len(left) >= limit or len(found) < SIFT * limit else None
 
     def score(self, query: str, passage_ids: Sequence[str]) -> dict[str, float]:
         """Scores of these alone."""
@@ -217,8 +235,7 @@ class _View:
         if wanted is None:
             return {}
         both = [(tantivy.Occur.Must, wanted), (tantivy.Occur.Must, self._any_of("id", passage_ids))]
-        found = self._run(tantivy.Query.boolean_query(both), most, len(passage_ids))
-        return {one.passage_id: one.score for one in found}
+        return dict(self._run(tantivy.Query.boolean_query(both), most, len(passage_ids)))
 
     def read(self, passage_ids: Sequence[str]) -> dict[str, Passage]:
         """Stored passages by id."""

@@ -155,11 +155,11 @@ def value(given: store_pb2.AttributeValue, param: str) -> Value:
     raise invalid("A value is a text, a number, or true or false.", param)
 
 
-def new_files(given: Sequence[pb.FileToAdd], bounds: Bounds, *, least: int = 1) -> list[NewFile]:
-    """Files to attach."""
+def new_files(tenant: str, given: Sequence[pb.FileToAdd], bounds: Bounds, *, least: int = 1) -> list[NewFile]:
+    """Files to attach. What is read is the tenant's own, whatever the caller says."""
     if not least <= len(given) <= bounds.max_files:
         raise invalid(f"{least} to {bounds.max_files} files are expected.", "files")
-    return [_new_file(item, bounds, f"files[{index}]") for index, item in enumerate(given)]
+    return [_new_file(tenant, item, bounds, f"files[{index}]") for index, item in enumerate(given)]
 
 
 def search_query(given: pb.SearchRequest, bounds: Bounds) -> Query:
@@ -226,7 +226,7 @@ def _filter(given: search_pb2.Filter, param: str, depth: int) -> Filter:
     raise invalid("A filter is a comparison or a compound.", param)
 
 
-def _new_file(given: pb.FileToAdd, bounds: Bounds, param: str) -> NewFile:
+def _new_file(tenant: str, given: pb.FileToAdd, bounds: Bounds, param: str) -> NewFile:
     file = given.file
     if not _ID.fullmatch(file.id):
         raise invalid("A file needs an id.", f"{param}.file.id")
@@ -236,6 +236,8 @@ def _new_file(given: pb.FileToAdd, bounds: Bounds, param: str) -> NewFile:
         raise invalid("A SHA-256 has 64 lower-case hexadecimal digits.", f"{param}.file.sha256")
     if not file.object_key or len(file.object_key) > 1024:
         raise invalid("An object key has 1 to 1024 characters.", f"{param}.file.object_key")
+    if not file.object_key.startswith(f"{tenant}/{file.id}/"):
+        raise invalid("An object key is one of this tenant's file.", f"{param}.file.object_key")
     if not 0 <= file.bytes <= bounds.max_file_bytes:
         raise invalid(f"A file has at most {bounds.max_file_bytes} bytes.", f"{param}.file.bytes")
     return NewFile(

@@ -58,7 +58,7 @@ class RetrievalService(retrieval_service_pb2_grpc.RetrievalServiceServicer):
                 description=requests.description(request.description),
                 expires_after_days=requests.expiry(request.expires_after_days),
                 metadata=requests.metadata(request.metadata),
-                files=requests.new_files(request.files, self._bounds, least=0),
+                files=requests.new_files(tenant, request.files, self._bounds, least=0),
             )
 
         def tell(view: StoreView) -> pb.CreateStoreResponse:
@@ -114,7 +114,7 @@ class RetrievalService(retrieval_service_pb2_grpc.RetrievalServiceServicer):
     ) -> pb.AddFilesResponse:
         """Durable when this returns."""
         tenant, store_id = _tenant(), requests.named(request.store_id, "store_id")
-        files = requests.new_files(request.files, self._bounds)
+        files = requests.new_files(tenant, request.files, self._bounds)
 
         async def work(attempt: Attempt) -> Any:
             return await self._stores.add_files(tenant, store_id, attempt, files, batch=request.batch)

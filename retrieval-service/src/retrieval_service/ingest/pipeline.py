@@ -73,6 +73,7 @@ class _Read:
     """A parsed document and what is known of its text."""
 
     parsed: Parsed
+    passages: Sequence[Passage]
     digest: str
     signature: Signature
     language: str
@@ -129,9 +130,7 @@ class Pipeline:
                     return await self._record(opened, attachment, outcome, began)
                 except OriginalGone:
                     pass  # then it stands for itself
-            with self._steps.step("chunk"):
-                passages = await asyncio.to_thread(_cut, read.parsed, attachment, self._max_passages)
-            outcome = await self._index(opened, attachment, read, passages)
+            outcome = await self._index(opened, attachment, read)
             return await self._record(opened, attachment, outcome, began)
 
     async def _read(self, attachment: Attachment) -> _Read:
@@ -145,8 +144,10 @@ class Pipeline:
                 parsed = await self._reader.parse(path, attachment.file.filename)
         finally:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        with self._steps.step("chunk"):
+            passages = await asyncio.to_thread(_cut, parsed, attachment, self._max_passages)
         with self._steps.step("digest"):
-            return await asyncio.to_thread(_look, parsed, attachment)
+            return await asyncio.to_thread(_look, parsed, passages)
 
     async def _fetch(self, attachment: Attachment, path: Path) -> None:
         try:
@@ -180,11 +181,9 @@ class Pipeline:
             duplicate_of=original.file.id,
         )
 
-    async def _index(
-        self, opened: OpenStore, attachment: Attachment, read: _Read, passages: Sequence[Passage]
-    ) -> Outcome:
+    async def _index(self, opened: OpenStore, attachment: Attachment, read: _Read) -> Outcome:
         """Vectors, then words; neither counts before the row does."""
-        store = opened.store
+        store, passages = opened.store, read.passages
         with self._steps.step("embed"):
             made = await self._vectors.embed(
                 attachment.tenant,
@@ -195,7 +194,7 @@ class Pipeline:
         await self._still_wanted(attachment)
         opened.table.hide(attachment.id)
         with self._steps.step("index"):
-            await opened.call(opened.arms.index.put, attachment.id, passages, made.vectors)
+            await opened.writer.put(attachment.id, passages, made.vectors)
         bands = [band.hex() for band in read.signature.bands]
         return Outcome(
             passages=len(passages),
@@ -257,20 +256,21 @@ class Pipeline:
         return lock
 
 
-def _look(parsed: Parsed, attachment: Attachment) -> _Read:
-    """Raises NO_TEXT. The digest names the cut and the pages too: a citation must be right for both files."""
-    if not parsed.text.strip():
-        raise DocumentError(FileReason.NO_TEXT, "There is no text in the file.")
-    cut = attachment.chunking
-    digest = f"{text_digest(parsed)}:{parsed.pages}:{cut.max_tokens}:{cut.overlap_tokens}"
-    return _Read(parsed, digest, signature(parsed), document_language(parsed.text))
+def _look(parsed: Parsed, passages: Sequence[Passage]) -> _Read:
+    """The digest names the places of all passages too: who stands on another's must be cited right."""
+    places = hashlib.blake2b(digest_size=16)
+    for each in passages:
+        place = (each.headings, each.page_first, each.page_last, each.char_start, each.char_end)
+        places.update(repr(place).encode())
+    digest = f"{text_digest(parsed)}:{places.hexdigest()}"
+    return _Read(parsed, passages, digest, signature(parsed), document_language(parsed.text))
 
 
 def _cut(parsed: Parsed, attachment: Attachment, max_passages: int) -> Sequence[Passage]:
+    """Raises NO_TEXT and TOO_LARGE."""
     cut = attachment.chunking
-    passages = [
-        each for each in chunk(parsed, Strategy(cut.max_tokens, cut.overlap_tokens)) if each.text.strip()
-    ]
+    strategy = Strategy(cut.max_tokens, cut.overlap_tokens)
+    passages = [each for each in chunk(parsed, strategy) if each.text.strip()]
     if not passages:
         raise DocumentError(FileReason.NO_TEXT, "There is no text in the file.")
     if len(passages) > max_passages:

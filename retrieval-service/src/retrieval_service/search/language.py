@@ -31,11 +31,30 @@ def query_language(query: str) -> str:
     if _HAN.search(query):
         return "zh"
     if _LATIN.search(query):
+        if _plainly_english(query):
+            return "en"
         language, sure = _among(LATIN).classify(query)
         return str(language) if sure >= SURE else ""
     if any(one.isalpha() for one in query):
         return str(_among(OTHER).classify(query)[0])
     return ""
+
+
+_ENGLISH_WORDS = "the of and with from which what that are how does who why when where by to for"
+_OTHER_WORDS = """
+de het een van voor wat welke hoe der die und das ist wie wer wo warum ein eine le la les des du et est
+un une qui quel quelle el los las que es y qué cuál quién il che chi di per os da em um uma quem qual
+och att en som vad vem og af til med det hvem hvad na se je w z co kto ja ei az egy ve bir
+"""
+_ENGLISH = frozenset(_ENGLISH_WORDS.split())
+_ELSEWHERE = frozenset(_OTHER_WORDS.split())
+"""Common words of other languages in Latin letters that English has not."""
+
+
+def _plainly_english(query: str) -> bool:
+    """By its little words: a tenth of the time that the model takes, and most English questions have some."""
+    words = set(query.lower().split())
+    return not words.isdisjoint(_ENGLISH) and words.isdisjoint(_ELSEWHERE)
 
 
 @cache

@@ -42,6 +42,12 @@ class Nearest:
         self._row: dict[str, int] = {}
         self._owned: dict[str, list[int]] = {}
         self._gone = 0
+        self._kept: tuple[_Rows, Allowed, npt.NDArray[np.bool_]] = (
+            self._rows,
+            Allowed(frozenset()),
+            np.zeros(0, np.bool_),
+        )
+        """The last filter: the same one is often asked again, and may name thousands."""
 
     @property
     def bytes(self) -> int:
@@ -78,13 +84,9 @@ class Nearest:
         owners = rows.owners[:count]
         cosines = _cosines(rows.vectors[:count], vector)
         if allowed is not None:
-            known = len(rows.codes)
-            named = [rows.codes.get(one, known) for one in allowed.attachments]
-            passing = np.full(known + 1, allowed.complement)
-            passing[[code for code in named if code < known]] = not allowed.complement
-            passing[GONE] = False
+            passing = self._passing(rows, allowed)
             # An attachment that came while this runs is not in the table, and waits for the next search.
-            cosines[~passing[np.where(owners < known, owners, GONE)]] = _OUT
+            cosines[~passing[np.where(owners < len(passing) - 1, owners, GONE)]] = _OUT
         elif self._gone:
             cosines[owners == GONE] = _OUT
         limit = min(limit, count)
@@ -93,6 +95,19 @@ class Nearest:
         best = best[cosines[best] > _OUT]
         names = map(rows.ids.__getitem__, best.tolist())
         return list(map(Scored, names, _absolute(cosines[best])))
+
+    def _passing(self, rows: _Rows, allowed: Allowed) -> npt.NDArray[np.bool_]:
+        """Whether each attachment, by its code, may answer; the last place is for rows that are GONE."""
+        known = len(rows.codes)
+        kept_rows, kept_allowed, passing = self._kept
+        if kept_rows is rows and kept_allowed is allowed and len(passing) == known + 1:
+            return passing
+        named = [rows.codes.get(one, known) for one in allowed.attachments]
+        passing = np.full(known + 1, allowed.complement)
+        passing[[code for code in named if code < known]] = not allowed.complement
+        passing[GONE] = False
+        self._kept = (rows, allowed, passing)
+        return passing
 
     def score(self, vector: npt.NDArray[np.float32], passage_ids: Sequence[str]) -> dict[str, float]:
         """Of those that are there."""

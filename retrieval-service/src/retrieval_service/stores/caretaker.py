@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
 from retrieval_service.stores.opened import OpenStores
@@ -107,25 +107,34 @@ class Caretaker:
                 raise
 
     async def sweep(self) -> None:
-        """Takes out of the indexes what nobody answers from any more."""
+        """Takes out of the indexes what nobody answers from any more.
+
+        What one store fails with is raised when the others had their turn; so in `purge` and `look_through`.
+        """
         while found := await self._upkeep.garbage(_SLICE):
             by_store: dict[tuple[str, str], list[str]] = {}
             for tenant, store_id, index_id in found:
                 by_store.setdefault((tenant, store_id), []).append(index_id)
+            troubles = _Troubles()
             for (tenant, store_id), names in by_store.items():
-                async with self._opened.use(tenant, store_id) as opened:
-                    await opened.call(opened.arms.index.remove, names)
-                    opened.table.swept(names)
-                await self._upkeep.cleaned(tenant, store_id, names)
-                self._watcher.swept(len(names))
+                with troubles.kept():
+                    async with self._opened.use(tenant, store_id) as opened:
+                        await opened.call(opened.arms.index.remove, names)
+                        opened.table.swept(names)
+                    await self._upkeep.cleaned(tenant, store_id, names)
+                    self._watcher.swept(len(names))
+            troubles.tell()
 
     async def purge(self) -> None:
         """Ends deleted stores: files with their events, then the index, then the last row."""
+        troubles = _Troubles()
         for tenant, store_id in await self._upkeep.deleted(_SLICE):
-            while not await self._upkeep.purge(tenant, store_id, _SLICE):
-                pass
-            await self._opened.drop(tenant, store_id)
-            await self._upkeep.forget(tenant, store_id)
+            with troubles.kept():
+                while not await self._upkeep.purge(tenant, store_id, _SLICE):
+                    pass
+                await self._opened.drop(tenant, store_id)
+                await self._upkeep.forget(tenant, store_id)
+        troubles.tell()
 
     async def expire(self) -> None:
         """Deletes stores that expired long ago."""
@@ -140,15 +149,18 @@ class Caretaker:
     async def look_through(self) -> None:
         """Compares every index with the records once: orphans go, what is missing is indexed again."""
         after: tuple[str, str] | None = None
+        troubles = _Troubles()
         while page := await self._upkeep.stores(after, _SLICE):
             for store in page:
-                try:
-                    await self.mend(store.tenant, store.id)
-                except SixfoldError as error:
-                    if error.status.retryable:
-                        raise
+                with troubles.kept():
+                    try:
+                        await self.mend(store.tenant, store.id)
+                    except SixfoldError as error:
+                        if error.status.retryable:
+                            raise
                 await asyncio.sleep(self._rounds.pause)
             after = (page[-1].tenant, page[-1].id)
+        troubles.tell()
 
     async def mend(self, tenant: str, store_id: str) -> None:
         """One store."""
@@ -177,9 +189,11 @@ class Caretaker:
                 self._requeued()
 
     async def _sweep_round(self) -> None:
-        await self.purge()
-        await self.sweep()
-        await self._opened.close_idle()
+        troubles = _Troubles()
+        for work in (self.purge, self.sweep, self._opened.close_idle):
+            with troubles.kept():
+                await work()
+        troubles.tell()
         self._watcher.waiting(await self._upkeep.waiting())
 
     async def _slow_round(self) -> None:
@@ -220,3 +234,23 @@ class Caretaker:
                 )
             return False
         return True
+
+
+class _Troubles:
+    """What stores failed with, for when the others had their turn."""
+
+    def __init__(self) -> None:
+        self._first: SixfoldError | None = None
+
+    @contextlib.contextmanager
+    def kept(self) -> Iterator[None]:
+        """Around the work on one."""
+        try:
+            yield
+        except SixfoldError as error:
+            self._first = self._first or error
+
+    def tell(self) -> None:
+        """Raises the first, if there was one: the round is to be tried again."""
+        if self._first is not None:
+            raise self._first

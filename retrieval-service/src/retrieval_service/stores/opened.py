@@ -22,8 +22,9 @@ from retrieval_service.search.fusion import DEFAULT_WEIGHT, Weights
 from retrieval_service.search.index import StoreIndex
 from retrieval_service.search.ports import IndexDamaged, LexicalArm, VectorArm
 from retrieval_service.stores.live import LiveTable
-from retrieval_service.stores.records import Records, Upkeep
+from retrieval_service.stores.records import Indexed, Records, Upkeep
 from retrieval_service.stores.types import Store
+from retrieval_service.stores.writer import Writer
 from servicekit.errors import Reason, SixfoldError
 from servicekit.logs import get_logger
 
@@ -79,6 +80,7 @@ class OpenStore:
         self.users = 0
         self.used_at = time.monotonic()
         self._executor = executor
+        self.writer = Writer(lambda files: self.call(self.arms.index.put_many, files))
 
     def renew(self, store: Store) -> None:
         """The store was changed."""
@@ -108,11 +110,7 @@ class OpenStore:
             self.damaged = True
             raise _being_mended() from error
         except asyncio.CancelledError:
-            while not future.done():
-                with contextlib.suppress(asyncio.CancelledError):
-                    await asyncio.wait((future,))
-            if not future.cancelled():
-                future.exception()
+            await _ended(future)
             raise
 
 
@@ -230,29 +228,42 @@ class OpenStores:
     async def _load(self, store: Store) -> OpenStore:
         if self._closed:
             raise SixfoldError(Reason.DRAINING, "The service is about to stop; another one answers.")
+        key = (store.tenant, store.id)
+        known: Indexed | None = None
         try:
-            if (store.tenant, store.id) in self._damaged:
+            if key in self._damaged:
                 raise IndexDamaged
-            arms = await self._in_thread(self._indexes.open, store)
+            arms = await self._open_index(store)
         except IndexDamaged:
-            arms = await self._make_anew(store)
-            self._damaged.discard((store.tenant, store.id))
-        live = await self._records.live(store.tenant, store.id)
-        hidden = await self._upkeep.garbage(_GARBAGE, store_id=store.id)
+            self._damaged.add(key)  # until its files wait again, whatever happens on the way
+            _log.error("the index of a store is damaged and is made anew", store=store.id)
+            known = await self._upkeep.indexed(store.tenant, store.id)
+            await self._in_thread(self._indexes.drop, store.tenant, store.id)
+            arms = await self._open_index(store)
+        try:
+            if known is not None and known.complete:
+                await self._upkeep.requeue(store.tenant, store.id, known.complete)
+                self._requeued()
+            self._damaged.discard(key)
+            live = await self._records.live(store.tenant, store.id)
+            hidden = await self._upkeep.garbage(_GARBAGE, store_id=store.id)
+        except BaseException:  # what stays open is locked, and opens for nobody else
+            await self._in_thread(arms.index.close)
+            raise
         return OpenStore(
             store, arms, LiveTable(live, [row[2] for row in hidden]), self._executor, self._patience
         )
 
-    async def _make_anew(self, store: Store) -> Arms:
-        """An empty index for one that cannot be read; its files are indexed again from their bytes."""
-        _log.error("the index of a store is damaged and is made anew", store=store.id)
-        known = await self._upkeep.indexed(store.tenant, store.id)
-        await self._in_thread(self._indexes.drop, store.tenant, store.id)
-        arms = await self._in_thread(self._indexes.open, store)
-        if known is not None and known.complete:
-            await self._upkeep.requeue(store.tenant, store.id, known.complete)
-            self._requeued()
-        return arms
+    async def _open_index(self, store: Store) -> Arms:
+        """A caller that is cancelled leaves nothing open."""
+        opening = asyncio.ensure_future(self._in_thread(self._indexes.open, store))
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            await _ended(opening)
+            if not opening.cancelled() and opening.exception() is None:
+                await self._in_thread(opening.result().index.close)
+            raise
 
     async def _make_room(self) -> None:
         for (tenant, store_id), opened in list(self._open.items()):
@@ -280,7 +291,21 @@ class OpenStores:
             _log.warning("a store did not close well", error=type(error).__name__)
 
     async def _in_thread(self, work: Callable[..., T], *args: object) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, partial(work, *args))
+        future = asyncio.get_running_loop().run_in_executor(self._executor, partial(work, *args))
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            await _ended(future)
+            raise
+
+
+async def _ended(future: asyncio.Future[T]) -> None:
+    """Waits for the end of what cannot be stopped, even in a caller that is cancelled again."""
+    while not future.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait((future,))
+    if not future.cancelled():
+        future.exception()
 
 
 def weights_of(store: Store) -> Weights:

@@ -275,6 +275,7 @@ class Run:
             grounded.evidence,
             marks=grounded.marks,
             at_once=self.shape.cites_at_once,
+            closest=grounded.closest,
         )
 
     def _starter(self, request: Generation, asker: Asker) -> Callable[[Candidate], Answer]:

@@ -94,7 +94,9 @@ async def list_input_items(
     if order == "desc":
         items.reverse()
     ids = [item["id"] for item in items]
-    begin = ids.index(after) + 1 if after in ids else 0
+    if after and after not in ids:  # from the beginning again, a client would never end
+        raise SixfoldError(Reason.INVALID_REQUEST, "'after' names nothing in this list.", param="after")
+    begin = ids.index(after) + 1 if after else 0
     page = items[begin : begin + limit]
     return _page(page, ids[begin : begin + limit], len(items) > begin + limit)
 

@@ -30,6 +30,9 @@ class EmbeddingOptions:
 
     max_batch: int = 32
     """Texts embedded together."""
+    max_batch_tokens: int = 2048
+    """Tokens of a batch, padding included: on two cores about half a second, which is what a question may
+    have to wait for a library that is being indexed."""
     max_waiting: int = 4096
     """Texts in line, of all callers; a caller that finds the line empty may bring more."""
     threads: int = 0
@@ -56,7 +59,8 @@ class SentenceTransformersEngine:
         self._name = name
         self._folder = Path(url.partition("://")[2])
         self._options = EmbeddingOptions.parse(options)
-        self._queue = BatchQueue(max(1, self._options.max_batch), self._options.max_waiting)
+        limits = self._options
+        self._queue = BatchQueue(max(1, limits.max_batch), limits.max_batch_tokens, limits.max_waiting)
         self._process = KeptProcess(
             name,
             [_WORKER, str(self._folder), str(self._options.threads)],
@@ -102,15 +106,15 @@ class SentenceTransformersEngine:
             )
         if not all(text.strip() for text in texts):
             raise SixfoldError(Reason.INVALID_REQUEST, "An empty text has no embedding.", param="input")
-        tokens = await self._count(tokenizer, texts, card.context_tokens)
-        job = self._queue.put(texts)
+        sizes = await self._count(tokenizer, texts, card.context_tokens)
+        job = self._queue.put(texts, sizes)
         try:
             self._pump()
             await job.result
         finally:
             if len(job.rows) < len(texts):
                 self._queue.withdraw(job)
-        return Embedded(np.stack([job.rows[index] for index in range(len(texts))]), tokens)
+        return Embedded(np.stack([job.rows[index] for index in range(len(texts))]), sum(sizes))
 
     async def count_tokens(self, texts: list[str]) -> Counted:
         """See EmbeddingEngine.count_tokens."""
@@ -133,8 +137,8 @@ class SentenceTransformersEngine:
         self._queue.fail_all(SixfoldError(Reason.ENGINE_UNAVAILABLE, "The model is being unloaded."))
         await self._process.close()
 
-    async def _count(self, tokenizer: Tokenizer, texts: list[str], limit: int) -> int:
-        """Tokens of all texts together. Raises CONTEXT_LENGTH_EXCEEDED for the first that is too long."""
+    async def _count(self, tokenizer: Tokenizer, texts: list[str], limit: int) -> list[int]:
+        """Tokens a text. Raises CONTEXT_LENGTH_EXCEEDED for the first that is too long."""
         for index, text in enumerate(texts):
             if len(text) > limit * _MOST_CHARACTERS_A_TOKEN:
                 raise _too_long(index, None, limit)
@@ -142,7 +146,7 @@ class SentenceTransformersEngine:
         for index, encoding in enumerate(encoded):
             if len(encoding) > limit:
                 raise _too_long(index, len(encoding), limit)
-        return sum(map(len, encoded))
+        return [len(encoding) for encoding in encoded]
 
     def _pump(self) -> None:
         """Send the next batch if the process is free."""
