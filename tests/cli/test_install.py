@@ -26,15 +26,13 @@ UV = Path(sys.executable).parent / "uv"
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """scripts/install.py as a module over a clone with nothing but what decides about installing."""
     clone = tmp_path / "clone"
-    for path in ("pyproject.toml", "constraints.txt", *(f"{m}/pyproject.toml" for m in MEMBERS)):
+    members = load(ROOT / "scripts" / "install.py").MEMBERS
+    for path in ("pyproject.toml", "constraints.txt", *(f"{member}/pyproject.toml" for member in members)):
         (clone / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / path, clone / path)
     (clone / ".cache").mkdir()
     shutil.copytree(ROOT / "scripts", clone / "scripts")
     return load(clone / "scripts" / "install.py")
-
-
-MEMBERS = ("proto", "servicekit", "gateway", "model-service", "cli")
 
 
 def load(path: Path) -> types.ModuleType:
