@@ -34,6 +34,30 @@ CALLS = {
     ("get", f"{STORE}/files/{{file_id}}"), ("post", f"{STORE}/files/{{file_id}}"),
     ("delete", f"{STORE}/files/{{file_id}}"), ("get", f"{STORE}/files/{{file_id}}/content"),
     ("post", f"{STORE}/file_batches"), ("get", BATCH), ("post", f"{BATCH}/cancel"), ("get", f"{BATCH}/files"),
+    # in gateway/tests/walk/test_batches.py
+    ("get", "/v1/batches"), ("post", "/v1/batches"), ("get", "/v1/batches/{batch_id}"),
+    ("post", "/v1/batches/{batch_id}/cancel"),
+    # in gateway/tests/walk/test_evals.py
+    ("get", "/v1/evals"), ("post", "/v1/evals"), ("get", "/v1/evals/{eval_id}"),
+    ("post", "/v1/evals/{eval_id}"), ("delete", "/v1/evals/{eval_id}"),
+    ("get", "/v1/evals/{eval_id}/runs"), ("post", "/v1/evals/{eval_id}/runs"),
+    ("get", "/v1/evals/{eval_id}/runs/{run_id}"), ("post", "/v1/evals/{eval_id}/runs/{run_id}"),
+    ("delete", "/v1/evals/{eval_id}/runs/{run_id}"), ("post", "/v1/evals/{eval_id}/runs/{run_id}/cancel"),
+    ("get", "/v1/evals/{eval_id}/runs/{run_id}/comparison"),
+    ("get", "/v1/evals/{eval_id}/runs/{run_id}/output_items"),
+    ("get", "/v1/evals/{eval_id}/runs/{run_id}/output_items/{item_id}"),
+    ("get", "/v1/evals/{eval_id}/runs/{run_id}/report"),
+    # in gateway/tests/walk/test_feedback.py
+    ("get", "/v1/feedback"), ("post", "/v1/feedback"), ("get", "/v1/feedback/{feedback_id}"),
+    # in gateway/tests/walk/test_fine_tuning.py
+    ("get", "/v1/fine_tuning/jobs"), ("post", "/v1/fine_tuning/jobs"),
+    ("get", "/v1/fine_tuning/jobs/{job_id}"),
+    ("post", "/v1/fine_tuning/jobs/{job_id}/cancel"), ("post", "/v1/fine_tuning/jobs/{job_id}/pause"),
+    ("post", "/v1/fine_tuning/jobs/{job_id}/resume"), ("get", "/v1/fine_tuning/jobs/{job_id}/events"),
+    ("get", "/v1/fine_tuning/jobs/{job_id}/checkpoints"),
+    # in gateway/tests/walk/test_releases.py
+    ("get", "/v1/releases"), ("post", "/v1/releases"), ("get", "/v1/releases/{release_id}"),
+    ("post", "/v1/releases/{release_id}/approve"), ("post", "/v1/releases/rollback"),
 }  # fmt: skip
 """What is tested here and in the files named. A call that is not here is a call that nobody thought about."""
 
