@@ -141,6 +141,10 @@ async def audited(service: EvalProcess, acme: Evaluation, release_id: str) -> No
 
     await until(all_heard, 30)
     assert [told.status for told in heard] == ["evaluating", "promoted", "rolled_back"]
+    began, up, down = (told.route_revision for told in heard)
+    assert began == 0 < up < down
+    asked = (await acme.release(release_id)).policy_sha256
+    assert {(told.policy, told.policy_sha256) for told in heard} == {("at-once", asked)}
     await subscription.close()
 
 

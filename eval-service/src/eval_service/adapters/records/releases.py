@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -276,35 +277,42 @@ class ReleaseRecords:
         )
         if swapped.rowcount != 1:
             raise SixfoldError(Reason.CONFLICT, "The release moved on meanwhile.")
-        await self._direct(connection, release, changed)
-        await self._note(connection, release, changed, subject)
+        route_revision = await self._direct(connection, release, changed)
+        await self._note(connection, release, changed, subject, route_revision)
         return changed
 
-    async def _direct(self, connection: AsyncConnection, before: Release, after: Release) -> None:
-        """The route that follows from a step."""
+    async def _direct(self, connection: AsyncConnection, before: Release, after: Release) -> int:
+        """The route that follows from a step, and its revision; 0 where nothing follows."""
         same = before.state == after.state and before.share == after.share
         if after.state not in _ROUTED or same:
-            return
+            return 0
         if after.state is State.ROLLED_BACK and before.state not in (State.CANARY, State.PROMOTED):
-            return  # nobody was ever sent its way
+            return 0  # nobody was ever sent its way
         canary = after.state is State.CANARY
         head = await connection.execute(
             update(route_head).values(revision=route_head.c.revision + 1).returning(route_head.c.revision)
         )
+        revision = int(head.scalar_one())
         values = {
             "champion": after.candidate if after.state is State.PROMOTED else after.champion,
             "candidate": after.candidate if canary else "",
             "share": after.share if canary else 0.0,
             "salt": after.salt,
             "release_id": after.id,
-            "revision": head.scalar_one(),
+            "revision": revision,
         }
         make = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
         put = make(routes).values(tenant=after.tenant, alias=after.alias, **values)
         await connection.execute(put.on_conflict_do_update(index_elements=["tenant", "alias"], set_=values))
+        return revision
 
     async def _note(
-        self, connection: AsyncConnection, before: Release | None, after: Release, subject: str
+        self,
+        connection: AsyncConnection,
+        before: Release | None,
+        after: Release,
+        subject: str,
+        route_revision: int = 0,
     ) -> None:
         """The event and the line in the audit."""
         was = before.state.value if before is not None else ""
@@ -319,6 +327,10 @@ class ReleaseRecords:
             revision=after.revision,
             reason=after.reason,
             subject=subject,
+            route_revision=route_revision,
+            policy=after.policy,
+            policy_sha256=hashlib.sha256(after.policy_text.encode()).hexdigest(),
+            approved_by=[word.subject for word in after.approvals if word.approved],
         )
         await outbox.add(
             connection,

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fsixfold/events/v1/release.proto\x12\x11sixfold.events.v1\"\xc3\x01\n\x0eReleaseChanged\x12\x12\n\nrelease_id\x18\x01 \x01(\t\x12\r\n\x05\x61lias\x18\x02 \x01(\t\x12\x0e\n\x06status\x18\x03 \x01(\t\x12\x17\n\x0fprevious_status\x18\x04 \x01(\t\x12\x10\n\x08\x63hampion\x18\x05 \x01(\t\x12\x11\n\tcandidate\x18\x06 \x01(\t\x12\r\n\x05share\x18\x07 \x01(\x01\x12\x10\n\x08revision\x18\x08 \x01(\x03\x12\x0e\n\x06reason\x18\t \x01(\t\x12\x0f\n\x07subject\x18\n \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fsixfold/events/v1/release.proto\x12\x11sixfold.events.v1\"\x97\x02\n\x0eReleaseChanged\x12\x12\n\nrelease_id\x18\x01 \x01(\t\x12\r\n\x05\x61lias\x18\x02 \x01(\t\x12\x0e\n\x06status\x18\x03 \x01(\t\x12\x17\n\x0fprevious_status\x18\x04 \x01(\t\x12\x10\n\x08\x63hampion\x18\x05 \x01(\t\x12\x11\n\tcandidate\x18\x06 \x01(\t\x12\r\n\x05share\x18\x07 \x01(\x01\x12\x10\n\x08revision\x18\x08 \x01(\x03\x12\x0e\n\x06reason\x18\t \x01(\t\x12\x0f\n\x07subject\x18\n \x01(\t\x12\x16\n\x0eroute_revision\x18\x0b \x01(\x03\x12\x0e\n\x06policy\x18\x0c \x01(\t\x12\x15\n\rpolicy_sha256\x18\r \x01(\t\x12\x13\n\x0b\x61pproved_by\x18\x0e \x03(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,5 +32,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sixfold.events.v1.release_p
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_RELEASECHANGED']._serialized_start=55
-  _globals['_RELEASECHANGED']._serialized_end=250
+  _globals['_RELEASECHANGED']._serialized_end=334
 # @@protoc_insertion_point(module_scope)
