@@ -50,25 +50,31 @@ class Api:
         with self._open(method, path, self.timeout, headers, json=body) as answer:
             return self._json(answer)
 
-    def change(self, method: str, path: str, body: object = None) -> Any:
+    def change(self, method: str, path: str, body: object = None, *, patience: float = _PATIENCE) -> Any:
         """A call that changes something, with an idempotency key; tried again while a limit holds it up."""
-        return self._patiently(method, path, json=body)
+        return self._patiently(method, path, patience, json=body)
 
-    def upload(self, name: str, file: IO[bytes]) -> dict[str, Any]:
+    def upload(self, name: str, file: IO[bytes], purpose: str = "assistants") -> dict[str, Any]:
         """Sends a file's content as it is read; the file object. Tried again while a limit holds it up."""
-        form = {"purpose": "assistants"}
-        made: dict[str, Any] = self._patiently("POST", "/v1/files", data=form, files={"file": (name, file)})
+        form, files = {"purpose": purpose}, {"file": (name, file)}
+        made: dict[str, Any] = self._patiently("POST", "/v1/files", _PATIENCE, data=form, files=files)
         return made
+
+    def content(self, path: str) -> Iterator[bytes]:
+        """What is no JSON, piece by piece: a file, a part of a data set, a report."""
+        with self._open("GET", path, self.timeout) as answer:
+            yield from answer.iter_bytes()
 
     def pages(self, path: str) -> Iterator[dict[str, Any]]:
         """Every item of a list, over all its pages."""
         after, joint = "", "&" if "?" in path else "?"
         while True:
             page = self.call("GET", f"{path}{joint}limit=100{after}")
-            yield from page.get("data", [])
-            if not page.get("has_more"):
+            found = page.get("data", [])
+            yield from found
+            if not page.get("has_more") or not found:
                 return
-            after = f"&after={page['last_id']}"
+            after = f"&after={page.get('last_id') or found[-1]['id']}"  # not every list of OpenAI's names it
 
     @contextmanager
     def stream(
@@ -78,7 +84,7 @@ class Api:
         with self._open("POST", path, timeout, json=body) as answer:
             yield answer.headers, _events(answer)
 
-    def _patiently(self, method: str, path: str, **content: Any) -> Any:
+    def _patiently(self, method: str, path: str, patience: float, **content: Any) -> Any:
         headers, waited = {"idempotency-key": uuid4().hex}, 0.0
         while True:
             try:
@@ -86,7 +92,7 @@ class Api:
                     return self._json(answer)
             except CliError as error:
                 wait = max(0.5, error.wait)
-                if error.code is not Exit.LIMITED or waited + wait > _PATIENCE:
+                if error.code is not Exit.LIMITED or waited + wait > patience:
                     raise
                 for _, file in content.get("files", {}).values():
                     file.seek(0)
