@@ -1,7 +1,7 @@
 """A training service for tests: the real contract over real gRPC, over dictionaries.
 
 It holds to what the contract says of tenants, request ids, statuses and pages. Nothing is trained: a test
-says with `finish`, `fail`, `note` and `mark` what becomes of a job.
+says with `finish`, `fail`, `note` and `mark` what becomes of a job, with `make` and `spoil` of a data set.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from servicekit.identity import Caller, ServiceIdentity, current_caller
 from servicekit.lifecycle import Lifecycle
 from servicekit.rpc import RpcServer
 from sixfold.jobs.v1 import job_pb2
+from sixfold.training.v1 import dataset_pb2, training_service_pb2_grpc
 from sixfold.training.v1 import training_service_pb2 as pb
-from sixfold.training.v1 import training_service_pb2_grpc
 
 QUEUED, RUNNING, PAUSED = (
     job_pb2.JOB_STATUS_QUEUED,
@@ -39,6 +39,7 @@ class FakeTraining(training_service_pb2_grpc.TrainingServiceServicer):
     def __init__(self, *bases: str) -> None:
         self.bases = bases
         self.jobs: dict[tuple[str, str], job_pb2.Job] = {}
+        self.datasets: dict[tuple[str, str], dataset_pb2.Dataset] = {}
         self.diaries: dict[str, list[job_pb2.JobEvent]] = {}
         self.places: dict[str, list[job_pb2.Checkpoint]] = {}
         self.requests: list[Any] = []
@@ -92,6 +93,24 @@ class FakeTraining(training_service_pb2_grpc.TrainingServiceServicer):
             )
         )
 
+    def dataset(self, dataset_id: str) -> dataset_pb2.Dataset:
+        """Whosever it is."""
+        return next(dataset for (_, id), dataset in self.datasets.items() if id == dataset_id)
+
+    def make(self, dataset_id: str, object_keys: dict[str, str], rows: dict[str, int]) -> None:
+        """It is made. Whoever asked for it put the parts where `object_keys` say."""
+        dataset = self.dataset(dataset_id)
+        dataset.status, dataset.version, dataset.kind = SUCCEEDED, "0" * 64, "supervised"
+        dataset.object_keys.update(object_keys)
+        dataset.rows.update(rows)
+        dataset.left_out["BAD_JSON"] = 1
+        dataset.warnings.append("The label 'card' has 3 rows.")
+
+    def spoil(self, dataset_id: str, reason: str, message: str) -> None:
+        """It cannot be made."""
+        dataset = self.dataset(dataset_id)
+        dataset.status, dataset.reason, dataset.message = FAILED, reason, message
+
     # Calls.
 
     def _begin(self, request: Any) -> str:
@@ -108,6 +127,73 @@ class FakeTraining(training_service_pb2_grpc.TrainingServiceServicer):
     def _now(self) -> float:
         self._clock += 1
         return self._clock
+
+    async def CreateDataset(self, request: pb.CreateDatasetRequest, context: Any) -> pb.CreateDatasetResponse:
+        tenant = self._begin(request)
+        if not request.request_id:
+            raise SixfoldError(Reason.INVALID_REQUEST, "A change has a request id.")
+        known = self._answers.get((tenant, request.request_id))
+        if known is not None:
+            return pb.CreateDatasetResponse(dataset=self.datasets[tenant, known])
+        for place, source in enumerate(request.sources):
+            if source.HasField("dataset") and (tenant, source.dataset.dataset_id) not in self.datasets:
+                raise SixfoldError(
+                    Reason.NOT_FOUND, "There is no such data set.", param=f"sources[{place}].dataset"
+                )
+            if source.HasField("file") and not source.file.object_key.startswith(f"{tenant}/"):
+                raise SixfoldError(Reason.NOT_FOUND, "There is no such file.", param=f"sources[{place}]")
+        dataset = dataset_pb2.Dataset(
+            id=f"ds_{secrets.token_hex(12)}",
+            name=request.name,
+            status=QUEUED,
+            job_id=f"dsjob_{secrets.token_hex(12)}",
+            created_at=self._now(),
+            metadata=request.metadata,
+        )
+        self.datasets[tenant, dataset.id] = dataset
+        self._answers[tenant, request.request_id] = dataset.id
+        return pb.CreateDatasetResponse(dataset=dataset)
+
+    async def GetDataset(self, request: pb.GetDatasetRequest, context: Any) -> pb.GetDatasetResponse:
+        return pb.GetDatasetResponse(dataset=self._set(self._begin(request), request.dataset_id))
+
+    async def ListDatasets(self, request: pb.ListDatasetsRequest, context: Any) -> pb.ListDatasetsResponse:
+        tenant = self._begin(request)
+        found = [
+            dataset
+            for (owner, _), dataset in self.datasets.items()
+            if owner == tenant and request.name in ("", dataset.name)
+        ]
+        data, more = newest_first(found, request.page)
+        return pb.ListDatasetsResponse(datasets=data, has_more=more)
+
+    async def DeleteDataset(self, request: pb.DeleteDatasetRequest, context: Any) -> pb.DeleteDatasetResponse:
+        tenant = self._begin(request)
+        if self._answers.get((tenant, request.request_id)) != request.dataset_id:
+            self._set(tenant, request.dataset_id)
+            del self.datasets[tenant, request.dataset_id]
+            self._answers[tenant, request.request_id] = request.dataset_id
+        return pb.DeleteDatasetResponse()
+
+    def _set(self, tenant: str, dataset_id: str) -> dataset_pb2.Dataset:
+        dataset = self.datasets.get((tenant, dataset_id))
+        if dataset is None:
+            raise SixfoldError(Reason.NOT_FOUND, "There is no such data set.")
+        return dataset
+
+    async def EstimateTraining(
+        self, request: pb.EstimateTrainingRequest, context: Any
+    ) -> pb.EstimateTrainingResponse:
+        tenant, spec = self._begin(request), request.spec
+        if spec.base_model not in self.bases:
+            raise SixfoldError(
+                Reason.MODEL_NOT_FOUND, "There is no such base model.", param="spec.base_model"
+            )
+        if spec.training.HasField("dataset"):
+            self._set(tenant, spec.training.dataset.dataset_id)
+        return pb.EstimateTrainingResponse(
+            seconds=12.5, tokens=int(1000 * (spec.epochs or 3)), memory_bytes=2 << 30, disk_bytes=1 << 30
+        )
 
     async def CreateTraining(
         self, request: pb.CreateTrainingRequest, context: Any

@@ -37,6 +37,10 @@ CALLS = {
     # in gateway/tests/walk/test_batches.py
     ("get", "/v1/batches"), ("post", "/v1/batches"), ("get", "/v1/batches/{batch_id}"),
     ("post", "/v1/batches/{batch_id}/cancel"),
+    # in gateway/tests/walk/test_datasets.py
+    ("get", "/v1/datasets"), ("post", "/v1/datasets"), ("get", "/v1/datasets/{dataset_id}"),
+    ("delete", "/v1/datasets/{dataset_id}"), ("get", "/v1/datasets/{dataset_id}/card"),
+    ("get", "/v1/datasets/{dataset_id}/parts/{part}"),
     # in gateway/tests/walk/test_evals.py
     ("get", "/v1/evals"), ("post", "/v1/evals"), ("get", "/v1/evals/{eval_id}"),
     ("post", "/v1/evals/{eval_id}"), ("delete", "/v1/evals/{eval_id}"),

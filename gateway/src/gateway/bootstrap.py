@@ -8,6 +8,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from gateway.adapters.batches_client import GrpcBatchesClient
+from gateway.adapters.datasets_client import GrpcDatasetsClient
 from gateway.adapters.documents import RetrievalDocuments
 from gateway.adapters.eval_client import GrpcEvalClient
 from gateway.adapters.feedback_store import SqlFeedback
@@ -30,6 +31,7 @@ from gateway.adapters.uploads_store import UploadsStore
 from gateway.api.asgi import Handler, RootApp
 from gateway.api.hot.chat import chat_endpoint
 from gateway.api.hot.completions import completions_endpoint
+from gateway.api.hot.datasets import DatasetDeps, DatasetsEndpoint
 from gateway.api.hot.deps import HotDeps, HotLimits
 from gateway.api.hot.embeddings import EmbeddingEndpoint
 from gateway.api.hot.files import FileDeps, FilesEndpoint
@@ -57,6 +59,7 @@ from gateway.identity.seal import Seal
 from gateway.identity.snapshot import KeySnapshot, SnapshotLimits
 from gateway.identity.tokens import TokenVerifier
 from gateway.jobs.batches import BatchesService
+from gateway.jobs.datasets import DatasetsService
 from gateway.jobs.evals import EvalsService
 from gateway.jobs.releases import ReleasesService
 from gateway.jobs.tuning import TuningService
@@ -75,7 +78,7 @@ from servicekit.errors import Reason, SixfoldError
 from servicekit.identity import ServiceIdentity, load_key
 from servicekit.lifecycle import Lifecycle
 from servicekit.limits import open_limiter
-from servicekit.objects import open_objects
+from servicekit.objects import Objects, open_objects
 from servicekit.outbox import Relay as OutboxRelay
 from servicekit.rpc import Tls
 from servicekit.store import Store
@@ -174,7 +177,7 @@ async def _wire(settings: GatewaySettings, lifecycle: Lifecycle, closers: list[C
     closers.append(responses.close)
 
     files = await _files(settings, store, retrieval, closers)
-    jobs = _jobs(settings, identity, files.files, closers)
+    jobs = _jobs(settings, identity, files, closers)
     raw = FilesEndpoint(
         FileDeps(
             authenticator,
@@ -184,6 +187,16 @@ async def _wire(settings: GatewaySettings, lifecycle: Lifecycle, closers: list[C
             Pace(settings.body_seconds, settings.upload_bytes_per_second, settings.upload_seconds),
             slow_reader=settings.slow_reader_seconds,
             max_receiving=settings.max_receiving,
+        )
+    )
+
+    parts = DatasetsEndpoint(
+        DatasetDeps(
+            authenticator,
+            admission,
+            jobs.datasets,
+            idle=settings.body_seconds,
+            slow_reader=settings.slow_reader_seconds,
         )
     )
 
@@ -200,6 +213,7 @@ async def _wire(settings: GatewaySettings, lifecycle: Lifecycle, closers: list[C
             uploads=files.uploads,
             feedback=feedback,
             tuning=jobs.tuning,
+            datasets=jobs.datasets,
             evals=jobs.evals,
             batches=jobs.batches,
             releases=jobs.releases,
@@ -222,7 +236,7 @@ async def _wire(settings: GatewaySettings, lifecycle: Lifecycle, closers: list[C
         max_body=settings.max_body_bytes,
         body_seconds=settings.body_seconds,
         journal=SpoolJournal(spool.writer),
-        raw=RawRoutes(raw.routes()),
+        raw=RawRoutes([*raw.routes(), *parts.routes()]),
     )
     closers.append(background.close)
     background.run("catalogue", catalogue.run())
@@ -282,6 +296,7 @@ class _Files(NamedTuple):
 
     files: FilesService
     uploads: UploadsService
+    objects: Objects
     sweep: Sweep
     presence: Presence
 
@@ -320,31 +335,33 @@ async def _files(
     files = FilesService(records, objects, documents, rules)
     sweep = Sweep(files, records, parts, objects, period=settings.files_sweep_seconds)
     presence = Presence("objects", objects.check)
-    return _Files(files, UploadsService(parts, files, objects), sweep, presence)
+    return _Files(files, UploadsService(parts, files, objects), objects, sweep, presence)
 
 
 class _Jobs(NamedTuple):
     """What jobs stand on; None where no service is configured."""
 
     tuning: TuningService | None
+    datasets: DatasetsService | None
     evals: EvalsService | None
     batches: BatchesService | None
     releases: ReleasesService | None
     presences: tuple[Presence, ...]
 
 
-def _jobs(
-    settings: GatewaySettings, identity: ServiceIdentity, files: FilesService, closers: list[Closer]
-) -> _Jobs:
+def _jobs(settings: GatewaySettings, identity: ServiceIdentity, kept: _Files, closers: list[Closer]) -> _Jobs:
     """The training and the eval service, where there are such. Nothing else hangs on them."""
     tls, deadline = Tls.from_settings(settings), settings.jobs_seconds
-    tuning, evals, batches, releases = None, None, None, None
+    files = kept.files
+    tuning, datasets, evals, batches, releases = None, None, None, None, None
     presences = []
     if settings.training_service is not None:
         channel = Channel(settings.training_service, tls=tls, peer=TRAINING_SERVICE)
         training = GrpcTrainingClient(channel, identity)
         closers.append(training.close)
         tuning = TuningService(training, files, deadline=deadline)
+        curating = GrpcDatasetsClient(training)
+        datasets = DatasetsService(curating, files, kept.objects, deadline=deadline)
         presences.append(Presence("training-service", training.check))
     if settings.eval_service is not None:
         evaluation = GrpcEvalClient(Channel(settings.eval_service, tls=tls, peer=EVAL_SERVICE), identity)
@@ -353,7 +370,7 @@ def _jobs(
         batches = BatchesService(GrpcBatchesClient(evaluation), files, deadline=deadline)
         releases = ReleasesService(GrpcReleasesClient(evaluation), deadline=deadline)
         presences.append(Presence("eval-service", evaluation.check))
-    return _Jobs(tuning, evals, batches, releases, tuple(presences))
+    return _Jobs(tuning, datasets, evals, batches, releases, tuple(presences))
 
 
 def _live_config(settings: GatewaySettings) -> LiveConfig:

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from gateway.files.types import NewFile
 from gateway.jobs.batches_types import Batch
+from gateway.jobs.datasets_types import Dataset, Order
 from gateway.jobs.measures import Comparison, Eval, Item, Report, Run
 from gateway.jobs.releases_types import Release
 from gateway.jobs.types import Checkpoint, Job, JobEvent, JobStatus, Listed, Page, Steer, Tuning
@@ -37,6 +38,18 @@ class Training(Protocol):
     async def steer(
         self, asker: Asker, request_id: str, job_id: str, steer: Steer, *, deadline: float
     ) -> Job: ...
+
+
+class Curating(Protocol):
+    """Data sets that the training service makes, on one asker's behalf. Calls are as those of `Training`."""
+
+    async def create(self, asker: Asker, request_id: str, order: Order, *, deadline: float) -> Dataset: ...
+    async def get(self, asker: Asker, dataset_id: str, *, deadline: float) -> Dataset: ...
+    async def list(self, asker: Asker, page: Page, *, name: str, deadline: float) -> Listed[Dataset]:
+        """Of one name where it is not empty."""
+        ...
+
+    async def delete(self, asker: Asker, request_id: str, dataset_id: str, *, deadline: float) -> None: ...
 
 
 class Evaluation(Protocol):

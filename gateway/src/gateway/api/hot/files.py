@@ -6,22 +6,21 @@ Their bodies stream between the client and the object store; a request holds abo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager, aclosing, contextmanager
 from dataclasses import dataclass, field
-from urllib.parse import quote
 
 import orjson
 
 from gateway import metrics
 from gateway.api.exchange import JSON, Disconnected, Exchange
-from gateway.api.hot.deps import identify
 from gateway.api.hot.forms import Form, boundary_of, shown
+from gateway.api.hot.sending import admitted, attachment, no_body, send_stored
 from gateway.api.incoming import Pace, declared, pieces
 from gateway.api.raw import RawRoute
 from gateway.files.ports import Finished
 from gateway.files.service import FilesService
-from gateway.files.types import FileRecord, UploadPart
+from gateway.files.types import UploadPart
 from gateway.files.uploads import UploadsService
 from gateway.identity.authenticator import Authenticator
 from gateway.identity.principal import Principal
@@ -89,16 +88,16 @@ class FilesEndpoint:
     async def content(self, exchange: Exchange, file_id: str) -> None:
         """Gives a file out."""
         async with self._caller(exchange, FILES_READ) as caller:
-            await exchange.body(
-                _FIELD_BYTES, self._deps.pace.idle
-            )  # none, before anybody can be seen to leave
+            await no_body(exchange, self._deps.pace.idle)
             file = await self._deps.files.show(caller, file_id)
-            left = asyncio.Event()
-            stop_watching = exchange.watch(left.set)
-            try:
-                await self._send(exchange, file, left)
-            finally:
-                stop_watching()
+            exchange.facts["bytes"] = file.bytes
+            headers = [
+                (b"content-type", b"application/octet-stream"),
+                (b"content-length", b"%d" % file.bytes),
+                attachment(file.filename),
+            ]
+            content = self._deps.files.content(file)
+            await send_stored(exchange, content, headers, slow_reader=self._deps.slow_reader)
 
     async def _receive_file(self, exchange: Exchange, caller: Principal) -> Finished:
         files = self._deps.files
@@ -152,41 +151,8 @@ class FilesEndpoint:
         boundary = boundary_of(exchange.headers.get(b"content-type"))
         return Form(pieces(exchange, limit, self._deps.pace), boundary), expected
 
-    async def _send(self, exchange: Exchange, file: FileRecord, left: asyncio.Event) -> None:
-        async with aclosing(self._deps.files.content(file)) as content:
-            piece = await anext(content, b"")  # what is missing or damaged at once is still an answer
-            exchange.facts["bytes"] = file.bytes
-            await exchange.start(
-                200,
-                [
-                    (b"content-type", b"application/octet-stream"),
-                    (b"content-length", b"%d" % file.bytes),
-                    (b"content-disposition", _attachment(file.filename)),
-                    (b"x-content-type-options", b"nosniff"),
-                ],
-            )
-            while piece:
-                if left.is_set():
-                    raise Disconnected
-                try:
-                    async with asyncio.timeout(self._deps.slow_reader):
-                        await exchange.write(piece, more=True)
-                except TimeoutError:
-                    raise SixfoldError(Reason.SLOW_READER, "The client does not read.") from None
-                piece = await anext(content, b"")
-        await exchange.write(b"", more=False)
-
-    @asynccontextmanager
-    async def _caller(self, exchange: Exchange, scope: str) -> AsyncIterator[Principal]:
-        """Who calls; the request counts against the tenant's limits. Nothing of the body was read yet."""
-        exchange.unread = exchange.scope["method"] == "POST"
-        caller = await identify(exchange, self._deps.authenticator, scope)
-        ticket = await self._deps.admission.admit(caller, "", 0)
-        exchange.extra += ticket.headers
-        try:
-            yield caller
-        finally:
-            await ticket.settle(0)
+    def _caller(self, exchange: Exchange, scope: str) -> AbstractAsyncContextManager[Principal]:
+        return admitted(exchange, self._deps.authenticator, self._deps.admission, scope)
 
     @contextmanager
     def _slot(self) -> Iterator[None]:
@@ -253,9 +219,3 @@ def _checked_key(key: bytes) -> str:
     if not 1 <= len(key) <= 255 or any(not 0x21 <= byte <= 0x7E for byte in key):
         raise fields.invalid("Idempotency-Key", "1 to 255 visible ASCII characters.")
     return key.decode()
-
-
-def _attachment(filename: str) -> bytes:
-    """RFC 6266: a plain name for old clients, the real one for all others."""
-    plain = "".join(c if c.isascii() and c.isprintable() and c not in '"\\%' else "_" for c in filename)
-    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(filename, safe='')}".encode()

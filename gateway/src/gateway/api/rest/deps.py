@@ -16,6 +16,7 @@ from gateway.identity.authenticator import Authenticator
 from gateway.identity.keys_service import KeysService
 from gateway.identity.principal import Principal
 from gateway.jobs.batches import BatchesService
+from gateway.jobs.datasets import DatasetsService
 from gateway.jobs.evals import EvalsService
 from gateway.jobs.releases import ReleasesService
 from gateway.jobs.tuning import TuningService
@@ -40,6 +41,7 @@ class RestDeps:
     uploads: UploadsService | None = None
     feedback: FeedbackService | None = None
     tuning: TuningService | None = None
+    datasets: DatasetsService | None = None
     evals: EvalsService | None = None
     batches: BatchesService | None = None
     releases: ReleasesService | None = None

@@ -24,7 +24,7 @@ def install_openapi(app: FastAPI) -> None:
 def hot_routes() -> dict[str, Any]:
     """The description of the routes that are served as raw ASGI: `paths` and `components`."""
     merged: dict[str, Any] = {"paths": {}, "components": {}}
-    for name in ("hot_routes.yaml", "file_routes.yaml"):
+    for name in ("hot_routes.yaml", "file_routes.yaml", "dataset_routes.yaml"):
         text = resources.files("gateway.api.rest").joinpath(name).read_text("utf-8")
         document: dict[str, Any] = yaml.safe_load(text)
         merged["paths"] |= document["paths"]
