@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import socket
 import subprocess
@@ -80,20 +81,43 @@ def services_of(home: Home, host: str, environ: dict[str, str]) -> dict[str, Ser
 
 def test_services_get_absolute_homes_and_meet_on_the_same_address(home: Home) -> None:
     found = services_of(home, "127.0.0.1", {"PATH": "/bin", "SIXFOLD_HOME": "relative"})
-    models, retrieval, gateway = found.values()
+    models, *optional, gateway = found.values()
     assert {each.env["SIXFOLD_HOME"] for each in found.values()} == {str(home.root)}
     listens = models.env["SIXFOLD_MODEL_SERVICE_LISTEN"]
     assert gateway.env["SIXFOLD_GATEWAY_MODEL_SERVICE"] == listens
-    assert retrieval.env["SIXFOLD_RETRIEVAL_SERVICE_MODEL_SERVICE"] == listens
-    found_at = retrieval.env["SIXFOLD_RETRIEVAL_SERVICE_LISTEN"]
-    assert gateway.env["SIXFOLD_GATEWAY_RETRIEVAL_SERVICE"] == found_at
     assert models.ready[1] == models.ports["ops"] != models.ports["rpc"]
-    assert retrieval.ready[1] == retrieval.ports["ops"] != retrieval.ports["rpc"]
+    assert [each.name for each in optional] == ["retrieval-service", "training-service", "eval-service"]
+    for each in optional:
+        variable = each.name.replace("-", "_").upper()
+        assert each.env[f"SIXFOLD_{variable}_MODEL_SERVICE"] == listens
+        assert gateway.env[f"SIXFOLD_GATEWAY_{variable}"] == each.env[f"SIXFOLD_{variable}_LISTEN"]
+        assert each.ready[1] == each.ports["ops"] != each.ports["rpc"]
+        assert each.optional
     assert gateway.ready == ("127.0.0.1", 8080)
-    assert [each.name for each in found.values() if each.optional] == ["retrieval-service"]
+    assert not models.optional
+    assert not gateway.optional
 
 
-@pytest.mark.parametrize("service", ["model-service", "retrieval-service"])
+def test_what_is_left_out_is_nowhere_named(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "training_service" else find(name)
+    )
+    found = services_of(home, "127.0.0.1", {"SIXFOLD_WITHOUT": "eval-service"})
+    assert found["training-service"].absent == "not installed"
+    assert "SIXFOLD_WITHOUT" in found["eval-service"].absent
+    assert not found["retrieval-service"].absent
+    assert "SIXFOLD_GATEWAY_RETRIEVAL_SERVICE" in found["gateway"].env
+    assert (
+        not {"SIXFOLD_GATEWAY_TRAINING_SERVICE", "SIXFOLD_GATEWAY_EVAL_SERVICE"} & found["gateway"].env.keys()
+    )
+    with pytest.raises(CliError, match="'gateway'"):
+        services_of(home, "127.0.0.1", {"SIXFOLD_WITHOUT": "gateway"})
+
+
+@pytest.mark.parametrize(
+    "service", ["model-service", "retrieval-service", "training-service", "eval-service"]
+)
 def test_addresses_that_are_set_stay(home: Home, service: str) -> None:
     name = service.replace("-", "_").upper()
     environ = {f"SIXFOLD_{name}_LISTEN": "0.0.0.0:7001", f"SIXFOLD_{name}_OPS_LISTEN": "127.0.0.1:7002"}

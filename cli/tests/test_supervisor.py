@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -86,6 +87,58 @@ async def test_an_optional_service_that_keeps_failing_ends_nothing(
     await running.until_ready()
     await eventually(lambda: running.state.services[1].restarts > quick.tries)
     assert running.state.services[0].state == "ready"
+    await running.stop()
+
+
+async def test_nobody_waits_long_for_an_optional_service_that_keeps_failing(
+    home: Home, make_service: Any, supervise: Any, quick: Patience
+) -> None:
+    broken = make_service("beta", "sys.exit(7)", optional=True)
+    running = supervise(make_service("alpha"), broken, patience=replace(quick, optional=3600))
+    await running.until_ready()
+    assert "exit code 7" in running.state.services[1].note
+    assert "3 times in a row" in running.output.getvalue()
+    await running.stop()
+
+
+async def test_a_taken_port_is_named_and_used_once_it_is_free(
+    home: Home, make_service: Any, supervise: Any, eventually: Any, quick: Patience
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = ("127.0.0.1", other.getsockname()[1])
+        blocked = replace(make_service("beta", optional=True), listens=(address,))
+        running = supervise(make_service("alpha"), blocked, patience=replace(quick, optional=3600))
+        await running.until_ready()
+        note = running.state.services[1].note
+        assert f"port {address[1]} on 127.0.0.1 is taken" in note
+        assert f"process {os.getpid()}" in note
+        assert words(home, "starts") == ["alpha"]
+    await eventually(lambda: running.state.services[1].state == "ready")
+    assert running.state.services[1].note == ""
+    await running.stop()
+
+
+async def test_a_service_on_a_taken_port_that_is_needed_is_given_up(
+    home: Home, make_service: Any, supervise: Any
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        service = replace(make_service("alpha"), listens=(("127.0.0.1", other.getsockname()[1]),))
+        running = supervise(service)
+        with pytest.raises(CliError, match="is taken"):
+            await running.until_ready()
+        assert words(home, "starts") == []
+
+
+async def test_what_is_not_there_is_said_and_never_started(
+    home: Home, make_service: Any, supervise: Any, quick: Patience
+) -> None:
+    absent = replace(make_service("beta", optional=True), absent="not installed")
+    running = supervise(make_service("alpha"), absent, patience=replace(quick, optional=3600))
+    await running.until_ready()
+    seen = running.state.services[1]
+    assert (seen.state, seen.note, seen.pid) == ("absent", "not installed", None)
+    assert "beta is not installed" in running.output.getvalue()
+    assert words(home, "starts") == ["alpha"]
     await running.stop()
 
 

@@ -46,6 +46,8 @@ def test_status_tells_what_is_there(platform: Platform) -> None:
     assert [service["name"] for service in found["services"]] == [
         "model-service",
         "retrieval-service",
+        "training-service",
+        "eval-service",
         "gateway",
     ]
     for service in found["services"]:
@@ -162,7 +164,8 @@ def test_ctrl_c_drains_the_foreground(own: Platform) -> None:
         process.send_signal(signal.SIGINT)
         shown += process.stdout.read()
         assert process.wait() == 0, shown
-    ends = [shown.index(f"{name} has ended") for name in ("gateway", "retrieval-service", "model-service")]
+    order = ("gateway", "eval-service", "training-service", "retrieval-service", "model-service")
+    ends = [shown.index(f"{name} has ended") for name in order]
     assert ends == sorted(ends)
     assert "killed" not in shown
     assert processes_of(own.home) == []

@@ -26,6 +26,7 @@ def traced(prepared_models: Path, tmp_path_factory: pytest.TempPathFactory) -> I
         folder / "home",
         prepared_models,
         {"SIXFOLD_TELEMETRY_URL": f"file://{folder}/traces.jsonl", "SIXFOLD_LOG_LEVEL": "debug"},
+        without=("training-service", "eval-service"),
     )
     platform.start()
     yield platform

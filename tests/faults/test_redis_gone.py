@@ -28,6 +28,7 @@ def on_redis(
         tmp_path_factory.mktemp("redis") / "home",
         prepared_models,
         {"SIXFOLD_CACHE_URL": own_redis_server.url, "SIXFOLD_GATEWAY_WORKERS": "2"},
+        without=("training-service", "eval-service"),
     )
     platform.start()
     yield platform

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,8 @@ class Platform:
     models: Path
     env: Mapping[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
+    without: Sequence[str] = ()
+    """Optional services that a test has no use for."""
 
     @property
     def url(self) -> str:
@@ -50,6 +52,7 @@ class Platform:
         env = {
             **{k: v for k, v in os.environ.items() if not k.startswith("SIXFOLD_")},
             "SIXFOLD_DOCS": "off",  # the project's own pages: only the test that is about them reads them
+            "SIXFOLD_WITHOUT": ",".join(self.without),
             **self.env,
             "SIXFOLD_HOME": str(self.home),
             "SIXFOLD_PORT": str(self.port),

@@ -50,6 +50,11 @@ class Home:
     def models(self) -> Path:
         return self.root / "models"
 
+    @property
+    def policies(self) -> Path:
+        """What a model must show before it may take a name over, one YAML file a policy."""
+        return self.root / "policies"
+
     def create(self, needed_gb: float = 1.0) -> None:
         """Makes the folders, for the owner only. CliError when that cannot be, or the disk is full."""
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import socket
+from collections.abc import Sequence
 
 from sixfold_cli.errors import CliError
 
@@ -31,6 +32,14 @@ def free_port(taken: set[int]) -> int:
             taken.add(port)
             return port
     raise CliError("no free port between 20000 and 32000 was found.", "Stop something.", reason="NO_PORT")
+
+
+def taken(addresses: Sequence[tuple[str, int]]) -> str:
+    """What is in the way of a server that would listen on all of these, in a few words; "" for nothing."""
+    for host, port in addresses:
+        if not is_free(host, port):
+            return f"port {port} on {host} is taken{_owner(port)}"
+    return ""
 
 
 def require_free(host: str, port: int) -> None:

@@ -11,9 +11,9 @@ from sixfold_cli.console import Console
 from sixfold_cli.errors import CliError, Exit
 from sixfold_cli.home import Home
 from sixfold_cli.logfile import Tail, for_people, severity
+from sixfold_cli.services import NAMES
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
-_TOGETHER = ("model-service", "retrieval-service", "gateway")
 
 
 def show(home: Home, service: str | None, *, count: int, follow: bool, level: int, raw: bool) -> None:
@@ -45,7 +45,7 @@ def show(home: Home, service: str | None, *, count: int, follow: bool, level: in
 def _files(home: Home, service: str | None) -> dict[str, Path]:
     there = {path.stem: path for path in sorted(home.logs.glob("*.log"))}
     if service is None:
-        chosen = {name: path for name, path in there.items() if name in _TOGETHER}
+        chosen = {name: path for name, path in there.items() if name in NAMES}
     else:
         chosen = {service: there[service]} if service in there else {}
     if not chosen:

@@ -17,7 +17,7 @@ class ServiceState:
 
     name: str
     state: str = "waiting"
-    """waiting | starting | ready | restarting | stopped | failed"""
+    """waiting | starting | ready | restarting | stopped | failed | absent"""
     pid: int | None = None
     started_at: float = 0.0
     restarts: int = 0
@@ -25,6 +25,8 @@ class ServiceState:
     ready_host: str = ""
     ready_port: int = 0
     ports: dict[str, int] = field(default_factory=dict)
+    note: str = ""
+    """Why it does not run, in a few words."""
 
 
 @dataclass

@@ -23,6 +23,11 @@ class ServiceFound:
     memory: int
     uptime: float
 
+    @property
+    def why(self) -> str:
+        """Why it is not ready, in a few words; "" when it is."""
+        return "" if self.ready else self.state.note or self.reason or self.state.state
+
 
 @dataclass
 class Found:
@@ -40,7 +45,9 @@ class Found:
 
     @property
     def ready(self) -> bool:
-        return self.running and self.phase == "ready" and all(each.ready for each in self.services)
+        """What is not installed here, or left out, is missed by nobody."""
+        needed = [each for each in self.services if each.state.state != "absent"]
+        return self.running and self.phase == "ready" and all(each.ready for each in needed)
 
     def rows(self) -> list[tuple[str, ...]]:
         """One line of a table for each process."""
@@ -48,7 +55,7 @@ class Found:
         rows.append(("supervisor", "-", str(self.pid), _mb(self.memory), _clock(self.uptime), "-", "-"))
         for each in self.services:
             ports = " ".join(f"{name}:{port}" for name, port in each.state.ports.items())
-            word = "yes" if each.ready else f"no ({each.reason or each.state.state})"
+            word = "yes" if each.ready else f"no ({each.why})"
             pid = str(each.state.pid or "-")
             rows.append(
                 (
@@ -67,7 +74,7 @@ class Found:
         services = [
             {
                 "name": each.state.name, "state": each.state.state, "ready": each.ready,
-                "reason": each.reason,
+                "reason": each.why,
                 "pid": each.state.pid, "memory_bytes": each.memory, "uptime_seconds": round(each.uptime, 1),
                 "ops": f"http://{_host(each.state)}:{each.state.ready_port}",
                 "restarts": each.state.restarts, "ports": each.state.ports, "log": each.state.log,

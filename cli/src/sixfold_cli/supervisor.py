@@ -14,6 +14,7 @@ from sixfold_cli.console import Console
 from sixfold_cli.errors import CliError
 from sixfold_cli.home import Home
 from sixfold_cli.logfile import Tail, for_people, rotate, severity
+from sixfold_cli.ports import taken
 from sixfold_cli.probe import is_ready
 from sixfold_cli.process import Child, describe_exit
 from sixfold_cli.services import Service
@@ -37,8 +38,12 @@ class Patience:
     """Ready for so long, a service counts as healthy: its failures are forgotten."""
     first_delay: float = 0.2
     longest_delay: float = 10.0
+    longest_optional_delay: float = 30.0
+    """Of a service that is tried for ever: each start costs the others two seconds of processor."""
     tries: int = 5
     """Failures in a row after which the supervisor gives up."""
+    doubts: int = 3
+    """Failures in a row after which nobody waits for an optional service any more."""
     tick: float = 0.1
 
 
@@ -119,20 +124,26 @@ class Supervisor:
         for service in sorted(self._services, key=lambda each: not each.optional):
             if self._stop.is_set():
                 return
+            if service.absent:
+                self.console.step(f"{service.name} is {service.absent}; the others go on without it")
+                self._note_absent(service)
+                continue
             self.console.step(f"starting {service.name}")
-            ready = asyncio.Event()
-            self._keepers.append(asyncio.create_task(self._keep(service, ready)))
+            heard = asyncio.Event()
+            self._keepers.append(asyncio.create_task(self._keep(service, heard)))
             if service.optional:
-                waiting.append((service, ready))
+                waiting.append((service, heard))
             else:
-                await self._wait(ready)
+                await self._wait(heard)
         limit = time.monotonic() + self.patience.optional
-        for service, ready in waiting:
+        for service, heard in waiting:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(limit - time.monotonic()):
-                    await self._wait(ready)
-            if not ready.is_set() and not self._stop.is_set():
-                self.console.service(service.name, "not ready yet; the others go on without it", "warn")
+                    await self._wait(heard)
+            seen = self._states[service.name]
+            if seen.state != "ready" and not self._stop.is_set():
+                why = f" ({seen.note})" if seen.note else ""
+                self.console.service(service.name, f"not ready yet{why}; the others go on without it", "warn")
 
     async def _wait(self, event: asyncio.Event) -> None:
         """Returns once `event` happened or a stop was asked for. Raises what ended a keeper."""
@@ -146,45 +157,58 @@ class Supervisor:
             for wait in waits:
                 wait.cancel()
 
-    async def _keep(self, service: Service, ready: asyncio.Event) -> None:
-        """Runs one service again and again. CliError when it makes no sense to go on, which for an optional
-        one is only when its settings are wrong: it is tried for as long as the others run."""
-        child, seen, failures = self._children[service.name], self._states[service.name], 0
+    async def _keep(self, service: Service, heard: asyncio.Event) -> None:
+        """Runs one service again and again; sets `heard` once it is ready, or seems not to become so.
+
+        CliError when it makes no sense to go on, which for an optional one is only when its settings are
+        wrong: it is tried for as long as the others run.
+        """
+        child, seen, failures, was_ready = self._children[service.name], self._states[service.name], 0, False
         while True:
-            try:
-                child.start()
-            except OSError as error:
-                raise CliError(
-                    f"{service.name} cannot be started: {error.strerror}.", reason="START_FAILED"
-                ) from None
-            self._note(seen, "starting", child)
-            why = await self._until_ready(service, child)
-            ready_at = None if why else time.monotonic()
-            if ready_at is not None:
-                self._show(service.name)
-                self._note(seen, "ready", child)
-                if ready.is_set():
-                    self.console.service(service.name, "ready again", "good")
-                else:
-                    self.console.step(f"{service.name} is ready")
-                ready.set()
-                while child.running:  # noqa: ASYNC110  a process has no event without a thread
-                    await asyncio.sleep(self.patience.tick)
-            code = child.exit_code()
-            child.kill()  # what the dead process may have left behind, or a live one that never became ready
+            code, ready_at = None, None
+            blocked = end = taken(service.listens)
+            if not blocked:
+                try:
+                    child.start()
+                except OSError as error:
+                    raise CliError(
+                        f"{service.name} cannot be started: {error.strerror}.", reason="START_FAILED"
+                    ) from None
+                self._note(seen, "starting", child)
+                end = await self._until_ready(service, child)
+                if not end:
+                    ready_at, seen.note = time.monotonic(), ""
+                    self._show(service.name)
+                    self._note(seen, "ready", child)
+                    if was_ready:
+                        self.console.service(service.name, "ready again", "good")
+                    else:
+                        self.console.step(f"{service.name} is ready")
+                    was_ready = True
+                    heard.set()
+                    while child.running:  # noqa: ASYNC110  a process has no event without a thread
+                        await asyncio.sleep(self.patience.tick)
+                    end = f"ended ({describe_exit(child.exit_code() or 0)})"
+                code = child.exit_code()
+                child.kill()  # what a dead process may have left, or a live one that never became ready
             if ready_at is not None and time.monotonic() - ready_at >= self.patience.settled:
                 failures = 0
             failures += 1
-            end = why or f"ended ({describe_exit(code or 0)})"
             hopeless = failures >= self.patience.tries and not service.optional
             if hopeless or (ready_at is None and code == _BAD_SETTINGS):
                 self._note(seen, "failed", child)
                 raise self._gave_up(service, child, end, failures)
-            delay = min(self.patience.first_delay * 2 ** (failures - 1), self.patience.longest_delay)
+            seen.note = end if failures < self.patience.doubts else f"{end}, {failures} times in a row"
+            if service.optional and (blocked or failures >= self.patience.doubts):
+                heard.set()
+            delay = min(self.patience.first_delay * 2 ** min(failures - 1, 30), self._longest_delay(service))
             self.console.service(service.name, f"{end}; starting it again in {delay:.1f} s", "warn")
             seen.restarts += 1
             self._note(seen, "restarting", child)
             await asyncio.sleep(delay)
+
+    def _longest_delay(self, service: Service) -> float:
+        return self.patience.longest_optional_delay if service.optional else self.patience.longest_delay
 
     async def _until_ready(self, service: Service, child: Child) -> str:
         """ "" once ready, else what went wrong."""
@@ -258,6 +282,11 @@ class Supervisor:
             if level >= least:
                 for part in for_people(line):
                     self.console.service(name, part, "warn" if level < 40 else "bad")
+
+    def _note_absent(self, service: Service) -> None:
+        seen = self._states[service.name]
+        seen.state, seen.note = "absent", service.absent
+        self._save()
 
     def _note(self, seen: ServiceState, word: str, child: Child) -> None:
         seen.state, seen.started_at = word, child.started_at

@@ -24,7 +24,7 @@ from sixfold_cli.prepare import are_prepared, prepare
 from sixfold_cli.services import local_services
 from sixfold_cli.state import State, read_state
 from sixfold_cli.supervisor import Patience, Supervisor
-from sixfold_cli.templates import ensure_config
+from sixfold_cli.templates import ensure_config, ensure_policy
 
 
 def address() -> tuple[str, int, str]:
@@ -64,6 +64,8 @@ def foreground(home: Home, console: Console, on_ready: Callable[[State], None]) 
                 console.step(
                     f"wrote {home.root / 'gateway.yaml'}: routes, limits and caching, yours to change"
                 )
+            if ensure_policy(home):
+                console.step(f"wrote {home.policies / 'default.yaml'}: what a better model must show")
             if not are_prepared(home):
                 prepare(home, console)
             services = local_services(home, host, port, os.environ)

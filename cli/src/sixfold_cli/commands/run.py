@@ -24,7 +24,8 @@ def up(
     """Start everything on this machine, in the foreground.
 
     The first start makes the secrets, a token and the models. SIXFOLD_PORT is the gateway's port (8080),
-    SIXFOLD_HOST the address it listens on (127.0.0.1). Ctrl-C drains and stops; twice stops at once.
+    SIXFOLD_HOST the address it listens on (127.0.0.1). SIXFOLD_WITHOUT names services that are left out,
+    of retrieval-service, training-service, eval-service. Ctrl-C drains and stops; twice stops at once.
 
     \b
     sixfold up
@@ -95,7 +96,10 @@ def status(home: HomeOption = None, json: JsonOption = False) -> None:
 def logs(
     service: Annotated[
         str | None,
-        typer.Argument(help="gateway, model-service, retrieval-service, prepare, docs, supervisor."),
+        typer.Argument(
+            help="gateway, model-service, retrieval-service, training-service, eval-service, prepare, docs, "
+            "supervisor."
+        ),
     ] = None,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on showing new lines.")] = False,
     lines: Annotated[int, typer.Option("-n", "--lines", help="Lines from the end.", min=0, max=100_000)] = 50,
