@@ -7,11 +7,13 @@ import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from chromadb.errors import InternalError
 from chromadb.utils import embedding_functions
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -334,6 +336,31 @@ def test_many_search_while_one_writes(arm: ChromaArm) -> None:
         reader.join()
     assert not faults
     assert arm.attachments() == {"stays", "f2", "f5", "f8", "f11"}
+
+
+@pytest.mark.parametrize(("crossed", "answered"), [(3, True), (4, False)])
+def test_a_search_that_a_writer_crossed_is_asked_again(
+    client: ChromaClient, monkeypatch: pytest.MonkeyPatch, crossed: int, answered: bool
+) -> None:
+    """Chroma fails a search whose records go while it runs. One that keeps failing is told as such."""
+    arm = open_vectors(client, f"vs_{uuid4().hex[:24]}", DIMENSIONS, tenant="acme", in_memory=0)
+    rows = vectors(5)
+    arm.put("a", rows)
+    query, failures = type(arm._collection).query, iter(range(crossed))
+
+    def crossing(self: Any, **asked: Any) -> Any:
+        if next(failures, None) is not None:
+            raise InternalError("Error executing plan: Internal error: Error finding id")
+        return query(self, **asked)
+
+    monkeypatch.setattr(type(arm._collection), "query", crossing)
+    if answered:
+        assert arm.search(rows[2], 1)[0].passage_id == "a:2"
+    else:
+        with pytest.raises(SixfoldError) as error:
+            arm.search(rows[2], 1)
+        assert error.value.reason is Reason.SERVICE_UNAVAILABLE
+    arm.drop()
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -9,7 +9,8 @@ telemetry.
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,7 +21,7 @@ import httpx
 import numpy as np
 import numpy.typing as npt
 from chromadb.config import Settings
-from chromadb.errors import ChromaError, NotFoundError
+from chromadb.errors import ChromaError, InternalError, NotFoundError
 
 from retrieval_service.adapters.locks import FolderLock
 from retrieval_service.search.nearest import Nearest, absolute
@@ -28,6 +29,7 @@ from retrieval_service.search.ports import Allowed, IndexDamaged, Scored, Vector
 from servicekit.errors import Reason, SixfoldError
 
 Item = TypeVar("Item")
+Found = TypeVar("Found")
 
 HNSW = {"space": "cosine", "ef_construction": 200, "ef_search": 200, "max_neighbors": 32}
 """Set by measurement: see docs/adr/0014-search.md."""
@@ -37,6 +39,8 @@ PAGE = 2_000
 """Records read, and names listed in a condition, at a time."""
 DEADLINE = 10.0
 """Seconds that a server may take to answer."""
+CROSSED = (0.01, 0.05, 0.2)
+"""Seconds between the tries of a search that a writer crossed."""
 
 
 class ChromaClient:
@@ -193,17 +197,18 @@ class ChromaArm:
             return []
         if nearest := self._in_memory_now():
             return nearest.search(vector, limit, allowed)
-        with self._asking() as client:
-            if not (collection := self._opened(client)):
-                return []
-            where = None
-            if allowed is not None and allowed.attachments:
-                where = _among(sorted(allowed.attachments), allowed.complement)
+        where = None
+        if allowed is not None and allowed.attachments:
+            where = _among(sorted(allowed.attachments), allowed.complement)
+
+        def near(collection: Any) -> list[Scored]:
             found = collection.query(
                 query_embeddings=[vector], n_results=limit, where=where, include=["distances"]
             )
-        pairs = zip(found["ids"][0], found["distances"][0], strict=True)
-        return [Scored(passage_id, absolute(1 - distance)) for passage_id, distance in pairs]
+            pairs = zip(found["ids"][0], found["distances"][0], strict=True)
+            return [Scored(passage_id, absolute(1 - distance)) for passage_id, distance in pairs]
+
+        return self._read(near, [])
 
     def at_hand(self) -> bool:
         """See the port."""
@@ -213,23 +218,28 @@ class ChromaArm:
         """See the port."""
         if nearest := self._in_memory_now():
             return nearest.score(vector, passage_ids)
-        scores: dict[str, float] = {}
-        with self._asking() as client:
-            if collection := self._opened(client):
-                for some in _pages(passage_ids, PAGE):
-                    found = collection.get(ids=list(some), include=["embeddings"])
-                    if found["ids"]:
-                        cosines = (np.asarray(found["embeddings"], np.float32) @ vector).tolist()
-                        scores |= dict(zip(found["ids"], map(absolute, cosines), strict=True))
-        return scores
+
+        def scored(collection: Any) -> dict[str, float]:
+            scores: dict[str, float] = {}
+            for some in _pages(passage_ids, PAGE):
+                found = collection.get(ids=list(some), include=["embeddings"])
+                if found["ids"]:
+                    cosines = (np.asarray(found["embeddings"], np.float32) @ vector).tolist()
+                    scores |= dict(zip(found["ids"], map(absolute, cosines), strict=True))
+            return scores
+
+        return self._read(scored, {})
 
     def attachments(self) -> set[str]:
         """See the port."""
         if nearest := self._in_memory_now():
             return nearest.attachments()
-        with self._asking() as client:
-            pages = _all(self._opened(client), "metadatas")
+
+        def named(collection: Any) -> set[str]:
+            pages = _all(collection, "metadatas")
             return {fact["attachment"] for page in pages for fact in page["metadatas"]}
+
+        return self._read(named, set())
 
     def drop(self) -> None:
         """See the port."""
@@ -245,6 +255,23 @@ class ChromaArm:
         """See the port. The client stays open: it is the process's."""
         with self._changing:
             self._collection = self._nearest = None
+
+    def _read(self, ask: Callable[[Any], Found], nothing: Found) -> Found:
+        """What `ask` reads of the collection, `nothing` if there is none.
+
+        Chroma fails a search whose records are removed while it runs ("Error finding id"), so it is asked
+        again.
+        """
+        for pause in (*CROSSED, None):
+            try:
+                with self._asking() as client:
+                    collection = self._opened(client)
+                    return nothing if collection is None else ask(collection)
+            except SixfoldError as error:
+                if pause is None or not isinstance(error.__cause__, InternalError):
+                    raise
+                time.sleep(pause)
+        raise AssertionError("the last try returns or raises")
 
     @contextmanager
     def _asking(self) -> Iterator[Any]:
