@@ -9,13 +9,12 @@ from typing import Any
 
 import pytest
 from parts.evaluation import Answering, EvalProcess, Evaluation, until
-from sqlalchemy import text
 
 from servicekit.errors import Reason, SixfoldError
-from servicekit.store import Store
 from sixfold.eval.v1 import eval_service_pb2 as pb
 from sixfold.eval.v1 import release_pb2 as rel
 from sixfold.events.v1.release_pb2 import ReleaseChanged
+from sixfold.jobs.v1 import job_pb2
 
 RIGHT = {
     "type": "string_check",
@@ -24,6 +23,7 @@ RIGHT = {
     "reference": "{{item.label}}",
     "operation": "eq",
 }
+OLDEST_FIRST = job_pb2.Page(limit=100, ascending=True)
 ROWS = [{"text": f"start number {index} end", "label": "end"} for index in range(60)]
 POLICY = """
 minimum_items: 50
@@ -93,7 +93,11 @@ async def test_a_better_model_is_promoted_and_taken_back_with_one_command(
     with pytest.raises(SixfoldError) as caught:  # it answers already
         await release(acme, runs, "at-once")
     assert caught.value.reason is Reason.CONFLICT
-    back = (await acme.call(pb.RollBackRequest(alias="default", reason="It is rude.", subject="bob"))).release
+    back = (
+        await acme.call(
+            pb.RollBackRequest(alias="default", reason="It is rude.", subject="bob", role="admin")
+        )
+    ).release
     assert (back.status, back.reason) == (rel.RELEASE_STATUS_ROLLED_BACK, "Rolled back by bob: It is rude.")
     async with asyncio.timeout(5):
         again = (await anext(seen))["default"]
@@ -107,25 +111,21 @@ async def test_a_better_model_is_promoted_and_taken_back_with_one_command(
     async for told in other.watch(everybody=True):
         assert acme.tenant in {each.tenant for each in told.routes}
         break
-    await audited(shared_eval, acme, made.id)
+    await audited(acme, made.id)
     stream.cancel()
 
 
-async def audited(service: EvalProcess, acme: Evaluation, release_id: str) -> None:
+async def audited(acme: Evaluation, release_id: str) -> None:
     """Every step is a line in the audit and an event on the bus."""
-    store = await Store.open(f"sqlite:///{service.home / 'eval.db'}", migrations="eval_service:migrations")
-    async with store.read() as connection:
-        found = await connection.execute(
-            text("SELECT before, after, subject FROM audit WHERE release_id = :id ORDER BY revision"),
-            {"id": release_id},
-        )
-        lines = [tuple(row) for row in found]
-    await store.close()
-    assert lines == [
-        ("", "evaluating", "ada"),
-        ("evaluating", "promoted", ""),
-        ("promoted", "rolled_back", "bob"),
+    lines = (await acme.call(pb.ListAuditRequest(release_id=release_id, page=OLDEST_FIRST))).entries
+    assert [(line.action, line.subject, line.role) for line in lines] == [
+        ("release.created", "ada", ""),
+        ("gate.passed", "", ""),
+        ("promoted", "", ""),
+        ("rolled_back", "bob", "admin"),
     ]
+    assert (lines[3].alias, lines[3].candidate) == ("default", "new")
+    assert lines[3].reason == "Rolled back by bob: It is rude."
     heard: list[ReleaseChanged] = []
 
     async def hear(event: Any) -> None:

@@ -9,7 +9,7 @@ from eval_service.adapters.finished import FinishedRuns
 from eval_service.adapters.host import host_calls
 from eval_service.adapters.model_client import GrpcModels, Patience
 from eval_service.adapters.page_process import PageProcess
-from eval_service.adapters.records import EvalRecords, ReleaseRecords
+from eval_service.adapters.records import Audit, EvalRecords, ReleaseRecords
 from eval_service.api.events import GROUP, CanaryEvents
 from eval_service.api.service import EvalService, Rules
 from eval_service.api.watch import Bell
@@ -81,6 +81,7 @@ class Service:
         self.servicer = EvalService(
             records,
             self._releases,
+            Audit(store),
             jobs,
             finished,
             objects,

@@ -20,4 +20,5 @@ CANARY = Counter(
     "Answers and feedback that canaries were judged by, each once.",
     ("metric",),
 )
+AUDIT = Counter("sixfold_eval_audit_entries_total", "Lines of the audit, by what was done.", ("action",))
 WATCHERS = Gauge("sixfold_eval_route_watchers", "Gateways that listen to routes.")

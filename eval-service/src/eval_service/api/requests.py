@@ -9,7 +9,9 @@ from typing import Any
 
 import orjson
 
+from eval_service.adapters.records.audit import Wanted
 from eval_service.batches.lines import ENDPOINTS
+from eval_service.release.audit import ACTIONS
 from servicekit.errors import Reason, SixfoldError
 from sixfold.eval.v1 import eval_service_pb2 as pb
 from sixfold.jobs.v1 import job_pb2
@@ -142,3 +144,18 @@ def run_ids(request: pb.CreateReleaseRequest) -> tuple[str, ...]:
     if not 2 <= len(given) <= 40 or len(set(given)) != len(given):
         raise invalid("Two different runs are given for each eval, 20 evals at most.", "run_ids")
     return given
+
+
+def audited(request: pb.ListAuditRequest) -> Wanted:
+    """Which lines of the audit."""
+    if request.action and request.action not in ACTIONS:
+        raise invalid(f"An action is one of {', '.join(ACTIONS)}.", "action")
+    if not 0 <= request.until < 1e11:
+        raise invalid("A time is in Unix seconds.", "until")
+    return Wanted(
+        alias=alias(request.alias) if request.alias else "",
+        release_id=named(request.release_id, "release_id") if request.release_id else "",
+        action=request.action,
+        candidate=alias(request.candidate, "candidate") if request.candidate else "",
+        until_us=round(request.until * 1e6),
+    )

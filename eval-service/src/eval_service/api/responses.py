@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from eval_service.adapters.records import Route
+from eval_service.adapters.records.audit import Line
 from eval_service.release.states import Release, State
 from eval_service.runs.items import Item
 from eval_service.statistics.result import Paired
@@ -177,6 +178,23 @@ def to_release(release: Release) -> rel.Release:
             )
         )
     return told
+
+
+def to_audit(line: Line) -> rel.AuditEntry:
+    """One thing that was done."""
+    entry = line.entry
+    return rel.AuditEntry(
+        id=line.id,
+        at=line.at,
+        subject=entry.actor.subject,
+        role=entry.actor.role,
+        action=entry.action,
+        release_id=line.release_id,
+        alias=line.alias,
+        candidate=line.candidate,
+        reason=entry.reason,
+        details_json=orjson.dumps(entry.details),
+    )
 
 
 def to_route(route: Route) -> rel.Route:

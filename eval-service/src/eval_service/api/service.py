@@ -19,9 +19,10 @@ from google.protobuf.message import Message
 from eval_service import metrics
 from eval_service.adapters.finished import FinishedRuns
 from eval_service.adapters.page_process import PageProcess
-from eval_service.adapters.records import Attempt, EvalRecords, ReleaseRecords, Repeated
+from eval_service.adapters.records import Attempt, Audit, EvalRecords, ReleaseRecords, Repeated
 from eval_service.api import requests
 from eval_service.api.responses import (
+    to_audit,
     to_batch,
     to_comparison,
     to_eval,
@@ -34,9 +35,10 @@ from eval_service.api.watch import Bell
 from eval_service.criteria.specs import parse as parse_criteria
 from eval_service.gate.policy import parse as parse_policy
 from eval_service.gate.policy import read as read_policy
+from eval_service.release.audit import Actor
 from eval_service.release.states import Approval, Release, approved, rolled_back
 from eval_service.reports.facts import of_comparison
-from eval_service.runs.source import Completions, FileId, parse_config, parse_source
+from eval_service.runs.source import Completions, Stored, parse_config, parse_source
 from eval_service.runs.values import Measured, compared
 from servicekit.errors import Reason, SixfoldError
 from servicekit.identity import NO_TENANT, current_caller
@@ -76,6 +78,7 @@ class EvalService(eval_service_pb2_grpc.EvalServiceServicer):
         self,
         records: EvalRecords,
         releases: ReleaseRecords,
+        audit: Audit,
         jobs: Jobs,
         finished: FinishedRuns,
         objects: Objects,
@@ -85,6 +88,7 @@ class EvalService(eval_service_pb2_grpc.EvalServiceServicer):
     ) -> None:
         self._records = records
         self._releases = releases
+        self._audit = audit
         self._jobs = jobs
         self._finished = finished
         self._objects = objects
@@ -158,7 +162,7 @@ class EvalService(eval_service_pb2_grpc.EvalServiceServicer):
         given = requests.json(request.data_source_json, "data_source")
         source = parse_source(given)
         file: Mapping[str, Any] | None = None
-        if isinstance(source.source, FileId):
+        if isinstance(source.source, Stored):
             file = requests.file(
                 request.file, tenant, "data_source.source.id", most=self._rules.max_file_bytes
             )
@@ -195,8 +199,11 @@ class EvalService(eval_service_pb2_grpc.EvalServiceServicer):
         )
 
     async def GetRun(self, request: pb.GetRunRequest, context: _Context) -> pb.GetRunResponse:  # noqa: N802
-        """As it stands."""
-        return pb.GetRunResponse(run=to_run(await self._run(request)))
+        """As it stands; of whichever eval, if none is named."""
+        if request.eval_id:
+            return pb.GetRunResponse(run=to_run(await self._run(request)))
+        row = await self._records.run(_tenant(), requests.named(request.run_id, "run_id"))
+        return pb.GetRunResponse(run=to_run(row))
 
     async def ListRuns(self, request: pb.ListRunsRequest, context: _Context) -> pb.ListRunsResponse:  # noqa: N802
         """A page; of one status, fewer may come than asked for."""
@@ -341,11 +348,12 @@ class EvalService(eval_service_pb2_grpc.EvalServiceServicer):
             reason="Waits for its runs.",
             salt=secrets.token_hex(8),
         )
+        role = requests.text(request.role, 64, "role")
         for run_id in release.run_ids:
             await self._records.run(tenant, run_id)
 
         async def work(attempt: Attempt) -> Any:
-            return await self._releases.create(release, attempt)
+            return await self._releases.create(release, attempt, role=role)
 
         answer = await _once(
             request,
@@ -387,7 +395,7 @@ class EvalService(eval_service_pb2_grpc.EvalServiceServicer):
                 tenant,
                 release_id,
                 lambda now: approved(now, parse_policy(now.policy_text), word),
-                subject=word.subject,
+                actor=Actor(word.subject, word.role),
                 attempt=attempt,
             )
 
@@ -404,11 +412,15 @@ class EvalService(eval_service_pb2_grpc.EvalServiceServicer):
         """Routes lead back when this returns."""
         tenant, alias = _tenant(), requests.alias(request.alias)
         reason = requests.text(request.reason, 900, "reason")
-        subject = requests.text(request.subject, 256, "subject")
+        actor = Actor(requests.text(request.subject, 256, "subject"), requests.text(request.role, 64, "role"))
 
         async def work(attempt: Attempt) -> Any:
             return await self._releases.roll_back(
-                tenant, alias, lambda now: rolled_back(now, reason, subject), subject=subject, attempt=attempt
+                tenant,
+                alias,
+                lambda now: rolled_back(now, reason, actor.subject),
+                actor=actor,
+                attempt=attempt,
             )
 
         answer = await _once(
@@ -416,6 +428,11 @@ class EvalService(eval_service_pb2_grpc.EvalServiceServicer):
         )
         self._bell.ring()
         return answer
+
+    async def ListAudit(self, request: pb.ListAuditRequest, context: _Context) -> pb.ListAuditResponse:  # noqa: N802
+        """A page."""
+        found, more = await self._audit.list(_tenant(), requests.audited(request), **_paging(request.page))
+        return pb.ListAuditResponse(entries=[to_audit(each) for each in found], has_more=more)
 
     async def WatchRoutes(  # noqa: N802
         self, request: pb.WatchRoutesRequest, context: _Context

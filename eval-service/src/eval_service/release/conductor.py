@@ -29,9 +29,7 @@ class Releases(Protocol):
     async def in_state(self, state: State, *, limit: int = 1000) -> Sequence[Release]:
         """Of all tenants."""
 
-    async def change(
-        self, tenant: str, id: str, decide: Callable[[Release], Release], *, subject: str = ""
-    ) -> Release:
+    async def change(self, tenant: str, id: str, decide: Callable[[Release], Release]) -> Release:
         """One step, in one transaction."""
 
     async def observations(self, release: Release, metric: str, *, limit: int) -> Sequence[tuple[int, float]]:

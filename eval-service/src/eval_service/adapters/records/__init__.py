@@ -1,7 +1,8 @@
-"""Evals, runs, batches, releases and routes, in SQLite or PostgreSQL."""
+"""Evals, runs, batches, releases, routes and the audit, in SQLite or PostgreSQL."""
 
+from eval_service.adapters.records.audit import Audit
 from eval_service.adapters.records.evals import EvalRecords
 from eval_service.adapters.records.once import Attempt, Repeated
 from eval_service.adapters.records.releases import ReleaseRecords, Route
 
-__all__ = ["Attempt", "EvalRecords", "ReleaseRecords", "Repeated", "Route"]
+__all__ = ["Attempt", "Audit", "EvalRecords", "ReleaseRecords", "Repeated", "Route"]

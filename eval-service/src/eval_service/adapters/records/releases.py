@@ -1,4 +1,4 @@
-"""Releases and routes. A step, its route, its event and its line in the audit are one transaction."""
+"""Releases and routes. A step, its route, its event and its lines in the audit are one transaction."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from eval_service.adapters.records import audit
 from eval_service.adapters.records.once import Attempt, first_try, keep_answer, now_us, paged
 from eval_service.adapters.records.tables import (
-    audit,
     canary_answers,
     canary_feedback,
     releases,
     route_head,
     routes,
 )
+from eval_service.release.audit import NOBODY, Actor, entries
 from eval_service.release.canary import FEEDBACK
 from eval_service.release.states import Release, State, move
 from servicekit import outbox
@@ -57,8 +58,8 @@ class ReleaseRecords:
         self._store = store
         self._announced = announced
 
-    async def create(self, release: Release, attempt: Attempt) -> Release:
-        """CONFLICT while another release of the alias is on its way."""
+    async def create(self, release: Release, attempt: Attempt, *, role: str = "") -> Release:
+        """CONFLICT while another release of the alias is on its way. `role` is its subject's."""
         tenant = release.tenant
         try:
             async with self._store.begin() as connection:
@@ -71,7 +72,7 @@ class ReleaseRecords:
                         )
                     release = replace(release, champion=route.champion)
                 await connection.execute(insert(releases).values(_values(release)))
-                await self._note(connection, None, release, release.subject)
+                await self._note(connection, None, release, Actor(release.subject, role))
                 await keep_answer(connection, tenant, attempt, release)
         except IntegrityError:
             raise SixfoldError(
@@ -111,7 +112,7 @@ class ReleaseRecords:
         id: str,
         decide: Callable[[Release], Release],
         *,
-        subject: str = "",
+        actor: Actor = NOBODY,
         attempt: Attempt | None = None,
     ) -> Release:
         """Takes a release on, as `decide` says of how it stands now. What it raises changes nothing.
@@ -122,21 +123,21 @@ class ReleaseRecords:
             if attempt is not None:
                 await first_try(connection, tenant, attempt)
             release = await _release(connection, tenant, id, lock=True)
-            changed = await self._apply(connection, release, decide, subject)
+            changed = await self._apply(connection, release, decide, actor)
             if attempt is not None:
                 await keep_answer(connection, tenant, attempt, changed)
         self._announced()
         return changed
 
     async def roll_back(
-        self, tenant: str, alias: str, decide: Callable[[Release], Release], *, subject: str, attempt: Attempt
+        self, tenant: str, alias: str, decide: Callable[[Release], Release], *, actor: Actor, attempt: Attempt
     ) -> Release:
         """The name's canary, or what was promoted last, or what is on its way. NOT_FOUND for nothing."""
         async with self._store.begin() as connection:
             await first_try(connection, tenant, attempt)
             id = await self._to_roll_back(connection, tenant, alias)
             release = await _release(connection, tenant, id, lock=True)
-            changed = await self._apply(connection, release, decide, subject)
+            changed = await self._apply(connection, release, decide, actor)
             await keep_answer(connection, tenant, attempt, changed)
         self._announced()
         return changed
@@ -243,18 +244,12 @@ class ReleaseRecords:
         known = sorted(first.values(), key=lambda row: (max(row.answered_us, row.known_us), row.request_id))
         return [(row.arm, row.value) for row in known[:limit]]
 
-    async def audited(self, tenant: str, release_id: str) -> Sequence[dict[str, Any]]:
-        """Every step of a release, the oldest first."""
-        async with self._store.read() as connection:
-            query = select(audit).where(audit.c.tenant == tenant, audit.c.release_id == release_id)
-            return [dict(row._mapping) for row in await connection.execute(query.order_by(audit.c.revision))]
-
     async def _apply(
         self,
         connection: AsyncConnection,
         release: Release,
         decide: Callable[[Release], Release],
-        subject: str,
+        actor: Actor,
     ) -> Release:
         changed = decide(release)
         if changed == release:
@@ -262,8 +257,10 @@ class ReleaseRecords:
         if changed.state in (State.CANARY, State.PROMOTED) and release.state != State.CANARY:
             route = await _route(connection, release.tenant, release.alias)
             if route is not None and route.champion != changed.champion:
+                # What people and the gate said stays with it.
+                stands = replace(changed, state=release.state, share=release.share)
                 changed = move(
-                    release, State.REFUSED, f"'{release.alias}' is answered by another model meanwhile."
+                    stands, State.REFUSED, f"'{release.alias}' is answered by another model meanwhile."
                 )
         changed = replace(changed, revision=release.revision + 1, changed_at=now_us() / 1e6)
         swapped = await connection.execute(
@@ -278,7 +275,7 @@ class ReleaseRecords:
         if swapped.rowcount != 1:
             raise SixfoldError(Reason.CONFLICT, "The release moved on meanwhile.")
         route_revision = await self._direct(connection, release, changed)
-        await self._note(connection, release, changed, subject, route_revision)
+        await self._note(connection, release, changed, actor, route_revision)
         return changed
 
     async def _direct(self, connection: AsyncConnection, before: Release, after: Release) -> int:
@@ -311,10 +308,10 @@ class ReleaseRecords:
         connection: AsyncConnection,
         before: Release | None,
         after: Release,
-        subject: str,
+        actor: Actor,
         route_revision: int = 0,
     ) -> None:
-        """The event and the line in the audit."""
+        """The event and the lines in the audit."""
         was = before.state.value if before is not None else ""
         message = release_pb2.ReleaseChanged(
             release_id=after.id,
@@ -326,7 +323,7 @@ class ReleaseRecords:
             share=after.share,
             revision=after.revision,
             reason=after.reason,
-            subject=subject,
+            subject=actor.subject,
             route_revision=route_revision,
             policy=after.policy,
             policy_sha256=hashlib.sha256(after.policy_text.encode()).hexdigest(),
@@ -337,21 +334,7 @@ class ReleaseRecords:
             RELEASES,
             Event.new("release.changed", message, source=SOURCE, subject=after.id, tenant=after.tenant),
         )
-        action = "approval" if before and len(after.approvals) > len(before.approvals) else "step"
-        await connection.execute(
-            insert(audit).values(
-                tenant=after.tenant,
-                release_id=after.id,
-                revision=after.revision,
-                at_us=now_us(),
-                subject=subject,
-                action=action if before else "created",
-                before=was,
-                after=after.state.value,
-                share=after.share,
-                reason=after.reason,
-            )
-        )
+        await audit.write(connection, after, entries(before, after, actor))
 
     async def _to_roll_back(self, connection: AsyncConnection, tenant: str, alias: str) -> str:
         mine = (releases.c.tenant == tenant, releases.c.alias == alias)

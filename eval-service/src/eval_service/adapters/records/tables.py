@@ -114,19 +114,20 @@ canary_feedback = Table(
     Column("known_us", BigInteger, nullable=False),
 )
 
-audit = Table(
-    "audit",
+audit_trail = Table(
+    "audit_trail",
     metadata,
     Column("tenant", String(63), primary_key=True),
-    Column("release_id", String(64), primary_key=True),
-    Column("revision", BigInteger, primary_key=True),
-    Column("at_us", BigInteger, nullable=False),
-    Column("subject", Text, nullable=False),
+    Column("id", String(64), primary_key=True),  # release, its revision, number within the step
+    Column("created_us", BigInteger, nullable=False),
+    Column("release_id", String(64), nullable=False),
+    Column("alias", String(200), nullable=False),
+    Column("candidate", String(200), nullable=False),
     Column("action", String(32), nullable=False),
-    Column("before", String(24), nullable=False),
-    Column("after", String(24), nullable=False),
-    Column("share", Double, nullable=False),
+    Column("subject", Text, nullable=False),  # empty: the service by itself
+    Column("role", String(64), nullable=False),
     Column("reason", Text, nullable=False),
+    Column("details", Text, nullable=False),  # JSON
 )
 
 answers = Table(

@@ -329,20 +329,22 @@ class CancelBatchResponse(_message.Message):
     def __init__(self, batch: _Optional[_Union[_evaluation_pb2.Batch, _Mapping]] = ...) -> None: ...
 
 class CreateReleaseRequest(_message.Message):
-    __slots__ = ("request_id", "alias", "candidate", "run_ids", "policy", "subject")
+    __slots__ = ("request_id", "alias", "candidate", "run_ids", "policy", "subject", "role")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     ALIAS_FIELD_NUMBER: _ClassVar[int]
     CANDIDATE_FIELD_NUMBER: _ClassVar[int]
     RUN_IDS_FIELD_NUMBER: _ClassVar[int]
     POLICY_FIELD_NUMBER: _ClassVar[int]
     SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     alias: str
     candidate: str
     run_ids: _containers.RepeatedScalarFieldContainer[str]
     policy: str
     subject: str
-    def __init__(self, request_id: _Optional[str] = ..., alias: _Optional[str] = ..., candidate: _Optional[str] = ..., run_ids: _Optional[_Iterable[str]] = ..., policy: _Optional[str] = ..., subject: _Optional[str] = ...) -> None: ...
+    role: str
+    def __init__(self, request_id: _Optional[str] = ..., alias: _Optional[str] = ..., candidate: _Optional[str] = ..., run_ids: _Optional[_Iterable[str]] = ..., policy: _Optional[str] = ..., subject: _Optional[str] = ..., role: _Optional[str] = ...) -> None: ...
 
 class CreateReleaseResponse(_message.Message):
     __slots__ = ("release",)
@@ -401,16 +403,18 @@ class ApproveReleaseResponse(_message.Message):
     def __init__(self, release: _Optional[_Union[_release_pb2.Release, _Mapping]] = ...) -> None: ...
 
 class RollBackRequest(_message.Message):
-    __slots__ = ("request_id", "alias", "reason", "subject")
+    __slots__ = ("request_id", "alias", "reason", "subject", "role")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     ALIAS_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     alias: str
     reason: str
     subject: str
-    def __init__(self, request_id: _Optional[str] = ..., alias: _Optional[str] = ..., reason: _Optional[str] = ..., subject: _Optional[str] = ...) -> None: ...
+    role: str
+    def __init__(self, request_id: _Optional[str] = ..., alias: _Optional[str] = ..., reason: _Optional[str] = ..., subject: _Optional[str] = ..., role: _Optional[str] = ...) -> None: ...
 
 class RollBackResponse(_message.Message):
     __slots__ = ("release",)
@@ -431,3 +435,27 @@ class WatchRoutesResponse(_message.Message):
     routes: _containers.RepeatedCompositeFieldContainer[_release_pb2.Route]
     revision: int
     def __init__(self, routes: _Optional[_Iterable[_Union[_release_pb2.Route, _Mapping]]] = ..., revision: _Optional[int] = ...) -> None: ...
+
+class ListAuditRequest(_message.Message):
+    __slots__ = ("page", "alias", "release_id", "action", "candidate", "until")
+    PAGE_FIELD_NUMBER: _ClassVar[int]
+    ALIAS_FIELD_NUMBER: _ClassVar[int]
+    RELEASE_ID_FIELD_NUMBER: _ClassVar[int]
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    CANDIDATE_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_FIELD_NUMBER: _ClassVar[int]
+    page: _job_pb2.Page
+    alias: str
+    release_id: str
+    action: str
+    candidate: str
+    until: float
+    def __init__(self, page: _Optional[_Union[_job_pb2.Page, _Mapping]] = ..., alias: _Optional[str] = ..., release_id: _Optional[str] = ..., action: _Optional[str] = ..., candidate: _Optional[str] = ..., until: _Optional[float] = ...) -> None: ...
+
+class ListAuditResponse(_message.Message):
+    __slots__ = ("entries", "has_more")
+    ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    HAS_MORE_FIELD_NUMBER: _ClassVar[int]
+    entries: _containers.RepeatedCompositeFieldContainer[_release_pb2.AuditEntry]
+    has_more: bool
+    def __init__(self, entries: _Optional[_Iterable[_Union[_release_pb2.AuditEntry, _Mapping]]] = ..., has_more: _Optional[bool] = ...) -> None: ...

@@ -159,6 +159,11 @@ class EvalServiceStub:
                 request_serializer=sixfold_dot_eval_dot_v1_dot_eval__service__pb2.WatchRoutesRequest.SerializeToString,
                 response_deserializer=sixfold_dot_eval_dot_v1_dot_eval__service__pb2.WatchRoutesResponse.FromString,
                 _registered_method=True)
+        self.ListAudit = channel.unary_unary(
+                '/sixfold.eval.v1.EvalService/ListAudit',
+                request_serializer=sixfold_dot_eval_dot_v1_dot_eval__service__pb2.ListAuditRequest.SerializeToString,
+                response_deserializer=sixfold_dot_eval_dot_v1_dot_eval__service__pb2.ListAuditResponse.FromString,
+                _registered_method=True)
 
 
 class EvalServiceServicer:
@@ -337,6 +342,13 @@ class EvalServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListAudit(self, request, context):
+        """What was done to the tenant's releases, and by whom. Lines are only ever added.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_EvalServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -459,6 +471,11 @@ def add_EvalServiceServicer_to_server(servicer, server):
                     servicer.WatchRoutes,
                     request_deserializer=sixfold_dot_eval_dot_v1_dot_eval__service__pb2.WatchRoutesRequest.FromString,
                     response_serializer=sixfold_dot_eval_dot_v1_dot_eval__service__pb2.WatchRoutesResponse.SerializeToString,
+            ),
+            'ListAudit': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAudit,
+                    request_deserializer=sixfold_dot_eval_dot_v1_dot_eval__service__pb2.ListAuditRequest.FromString,
+                    response_serializer=sixfold_dot_eval_dot_v1_dot_eval__service__pb2.ListAuditResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1114,6 +1131,33 @@ class EvalService:
             '/sixfold.eval.v1.EvalService/WatchRoutes',
             sixfold_dot_eval_dot_v1_dot_eval__service__pb2.WatchRoutesRequest.SerializeToString,
             sixfold_dot_eval_dot_v1_dot_eval__service__pb2.WatchRoutesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAudit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sixfold.eval.v1.EvalService/ListAudit',
+            sixfold_dot_eval_dot_v1_dot_eval__service__pb2.ListAuditRequest.SerializeToString,
+            sixfold_dot_eval_dot_v1_dot_eval__service__pb2.ListAuditResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -86,6 +86,8 @@ class EvalServiceStub:
     """Gives the alias back, or takes a canary's share away."""
     WatchRoutes: _grpc.UnaryStreamMultiCallable[_eval_service_pb2.WatchRoutesRequest, _eval_service_pb2.WatchRoutesResponse]
     """Where requests go, now and after every change. The gateway listens."""
+    ListAudit: _grpc.UnaryUnaryMultiCallable[_eval_service_pb2.ListAuditRequest, _eval_service_pb2.ListAuditResponse]
+    """What was done to the tenant's releases, and by whom. Lines are only ever added."""
 
 @_typing.type_check_only
 class EvalServiceAsyncStub(EvalServiceStub):
@@ -145,6 +147,8 @@ class EvalServiceAsyncStub(EvalServiceStub):
     """Gives the alias back, or takes a canary's share away."""
     WatchRoutes: _aio.UnaryStreamMultiCallable[_eval_service_pb2.WatchRoutesRequest, _eval_service_pb2.WatchRoutesResponse]  # type: ignore[assignment]
     """Where requests go, now and after every change. The gateway listens."""
+    ListAudit: _aio.UnaryUnaryMultiCallable[_eval_service_pb2.ListAuditRequest, _eval_service_pb2.ListAuditResponse]  # type: ignore[assignment]
+    """What was done to the tenant's releases, and by whom. Lines are only ever added."""
 
 class EvalServiceServicer(metaclass=_abc_1.ABCMeta):
     """Measures models, and decides which may answer.
@@ -345,5 +349,13 @@ class EvalServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_eval_service_pb2.WatchRoutesResponse], _abc.AsyncIterator[_eval_service_pb2.WatchRoutesResponse]]:
         """Where requests go, now and after every change. The gateway listens."""
+
+    @_abc_1.abstractmethod
+    def ListAudit(
+        self,
+        request: _eval_service_pb2.ListAuditRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_eval_service_pb2.ListAuditResponse, _abc.Awaitable[_eval_service_pb2.ListAuditResponse]]:
+        """What was done to the tenant's releases, and by whom. Lines are only ever added."""
 
 def add_EvalServiceServicer_to_server(servicer: EvalServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -126,3 +126,27 @@ class Route(_message.Message):
     release_id: str
     revision: int
     def __init__(self, alias: _Optional[str] = ..., tenant: _Optional[str] = ..., champion: _Optional[str] = ..., candidate: _Optional[str] = ..., share: _Optional[float] = ..., salt: _Optional[str] = ..., release_id: _Optional[str] = ..., revision: _Optional[int] = ...) -> None: ...
+
+class AuditEntry(_message.Message):
+    __slots__ = ("id", "at", "subject", "role", "action", "release_id", "alias", "candidate", "reason", "details_json")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    RELEASE_ID_FIELD_NUMBER: _ClassVar[int]
+    ALIAS_FIELD_NUMBER: _ClassVar[int]
+    CANDIDATE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    DETAILS_JSON_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    at: float
+    subject: str
+    role: str
+    action: str
+    release_id: str
+    alias: str
+    candidate: str
+    reason: str
+    details_json: bytes
+    def __init__(self, id: _Optional[str] = ..., at: _Optional[float] = ..., subject: _Optional[str] = ..., role: _Optional[str] = ..., action: _Optional[str] = ..., release_id: _Optional[str] = ..., alias: _Optional[str] = ..., candidate: _Optional[str] = ..., reason: _Optional[str] = ..., details_json: _Optional[bytes] = ...) -> None: ...
