@@ -57,8 +57,8 @@ class Question:
         return body | {name: value for name, value in chosen.items() if value is not None}
 
 
-def answer(api: Api, question: Question, *, timeout: float, verbose: bool, as_json: bool) -> None:
-    """Streams the answer to standard output, or prints it whole as JSON."""
+def answer(api: Api, question: Question, *, timeout: float, verbose: bool, as_json: bool) -> str:
+    """Streams the answer to standard output, or prints it whole as JSON; the request's id."""
     start, first = time.monotonic(), 0.0
     parts: list[str] = []
     citations: list[dict[str, Any]] = []
@@ -101,6 +101,7 @@ def answer(api: Api, question: Question, *, timeout: float, verbose: bool, as_js
             print("(cut at its longest: --max-tokens gives it more)", file=sys.stderr)
     if verbose:
         print(_summary(facts), file=sys.stderr)
+    return str(facts["request_id"] or "")
 
 
 def _summary(facts: dict[str, Any]) -> str:
@@ -117,4 +118,6 @@ def _summary(facts: dict[str, Any]) -> str:
     parts.append(f"{seconds:.2f} s")
     if seconds > 0 and tokens:
         parts.append(f"{tokens / seconds:.0f} tokens/s")
+    if facts["request_id"]:
+        parts.append(f"request {facts['request_id']}")
     return " · ".join(parts)

@@ -9,7 +9,7 @@ from importlib.metadata import version as installed_version
 import click
 import typer
 
-from sixfold_cli.commands import access, documents, run, talk
+from sixfold_cli.commands import access, datasets, documents, evals, jobs, loop, models, run, talk, train
 from sixfold_cli.errors import CliError, Exit
 from sixfold_cli.options import HomeOption, JsonOption, UrlOption, hand_down, print_json
 
@@ -23,6 +23,9 @@ sixfold up -d                         start everything
 sixfold ask "Why is the sky blue?"    ask it
 sixfold ingest handbook/              bring documents in
 sixfold ask --store default "Who?"    ask over them
+sixfold feedback last --up            say what the answer was worth
+sixfold train rows.jsonl --base …     make a better model
+sixfold eval rows.jsonl --model …     measure it
 sixfold down                          stop everything
 """
 
@@ -55,17 +58,28 @@ def version(json: JsonOption = False) -> None:
 
 
 for command in (
-    run.up, run.down, run.status, run.logs, talk.ask, talk.models, documents.ingest, documents.search,
+    run.up, run.down, run.status, run.logs, talk.ask, documents.ingest, documents.search, loop.feedback,
+    train.train, loop.lineage, loop.audit,
 ):  # fmt: skip
     app.command()(command)
+app.command("eval")(evals.evaluate)
+app.add_typer(models.models, name="models")
+app.add_typer(datasets.datasets, name="datasets")
+app.add_typer(jobs.jobs, name="jobs")
 app.add_typer(documents.stores, name="stores")
 app.add_typer(documents.files, name="files")
 app.command()(access.token)
 app.add_typer(access.keys, name="keys")
 app.command()(version)
-_ALONE = ("up", "down", "status", "logs", "ask", "models", "ingest", "search", "token", "version")
+_ALONE = (
+    "up", "down", "status", "logs", "ask", "ingest", "search", "feedback", "train", "eval", "lineage",
+    "audit", "token", "version",
+)  # fmt: skip
 COMMANDS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(_ALONE, ()),
+    "models": models.INNER,
+    "datasets": datasets.INNER,
+    "jobs": jobs.INNER,
     "stores": documents.INNER,
     "files": documents.INNER,
     "keys": ("create", "list", "delete"),

@@ -1,14 +1,15 @@
-"""ask, models: what an application does, for people."""
+"""ask: what an application does, for people."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import sys
+from typing import Annotated
 
 import typer
 
 from sixfold_cli.errors import CliError, Exit
 from sixfold_cli.home import find_home
-from sixfold_cli.options import HomeOption, JsonOption, UrlOption, print_json, print_table
+from sixfold_cli.options import HomeOption, JsonOption, UrlOption
 
 
 def ask(
@@ -40,6 +41,8 @@ def ask(
 ) -> None:
     """Ask a question; the answer streams. Ctrl-C hangs up, and the model stops.
 
+    `sixfold feedback last` says what it was worth, `sixfold lineage last` where it comes from.
+
     \b
     sixfold ask "Why is the sky blue?"
     git diff | sixfold ask - --system "Summarise this change in one sentence."
@@ -50,39 +53,16 @@ def ask(
     from sixfold_cli.client import connect
     from sixfold_cli.documents.pairs import filters
     from sixfold_cli.documents.stores import require
+    from sixfold_cli.jobs.last import remember
 
     if conditions and not store:
         raise CliError("--filter needs --store.", reason="USAGE", code=Exit.USAGE)
     chosen = filters(conditions or [])
-    with connect(find_home(home), url).keeping() as api:
+    place = find_home(home)
+    with connect(place, url).keeping() as api:
         stores = tuple(str(require(api, name)["id"]) for name in store or [])
         asked = Question(question, model, system, max_tokens, temperature, seed, stores, chosen)
-        answer(api, asked, timeout=timeout, verbose=verbose, as_json=json)
-
-
-def models(home: HomeOption = None, url: UrlOption = None, json: JsonOption = False) -> None:
-    """List the models that you may ask."""
-    from sixfold_cli.client import connect
-
-    found = connect(find_home(home), url).call("GET", "/v1/models")
-    if json:
-        print_json(found)
-        return
-    rows = [_row(each) for each in found.get("data", [])]
-    print_table(("MODEL", "IS", "CAN", "CONTEXT", "ENGINE", "READY"), rows)
-
-
-def _row(model: dict[str, Any]) -> tuple[str, ...]:
-    """A model's facts; other servers than ours give fewer."""
-    name, root = str(model.get("id", "")), str(model.get("root") or "")
-    ready = {True: "yes", False: "no", None: "-"}[model.get("ready")]
-    known = root if root and root != name else ", ".join(model.get("targets", []))
-    can = ",".join(model.get("capabilities", []))
-    return (
-        name,
-        known or "-",
-        can or "-",
-        str(model.get("context_tokens") or "-"),
-        str(model.get("engine") or "-"),
-        ready,
-    )
+        request_id = answer(api, asked, timeout=timeout, verbose=verbose, as_json=json)
+    first = bool(request_id) and remember(place, request_id, api.url)
+    if first and not json and sys.stderr.isatty():
+        print("(say what it was worth: sixfold feedback last --up, or --down)", file=sys.stderr)
