@@ -61,6 +61,7 @@ async def serve(settings: EvalServiceSettings) -> int:
         eval_service_pb2_grpc.add_EvalServiceServicer_to_server,
         service.servicer,
         eval_service_pb2.DESCRIPTOR.services_by_name["EvalService"].full_name,
+        watches=("WatchRoutes",),
     )
     await server.start()
     service.start()

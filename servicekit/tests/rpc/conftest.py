@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import ipaddress
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,7 @@ def serve(caller: ServiceIdentity) -> Serve:
         limits: RpcLimits | None = None,
         tls: Tls | None = None,
         lifecycle: Lifecycle | None = None,
+        watches: Collection[str] = (),
     ) -> AsyncIterator[Running]:
         lifecycle = lifecycle or Lifecycle(SERVICE)
         server = RpcServer(
@@ -66,7 +67,8 @@ def serve(caller: ServiceIdentity) -> Serve:
             limits=limits or RpcLimits(),
             tls=tls,
         )
-        server.add(pb_grpc.add_ModelServiceServicer_to_server, servicer, "sixfold.model.v1.ModelService")
+        name = "sixfold.model.v1.ModelService"
+        server.add(pb_grpc.add_ModelServiceServicer_to_server, servicer, name, watches=watches)
         bound = await server.start()
         lifecycle.started()
         channel = open_channel(f"127.0.0.1:{bound}", tls=tls)

@@ -71,7 +71,8 @@ async def test_a_watcher_is_told_of_changes(serve: Any, monkeypatch: pytest.Monk
         assert (await watch.read()).status == SERVING
         running.lifecycle.begin_drain()
         assert (await watch.read()).status == NOT_SERVING
-        watch.cancel()
+        assert await watch.read() is grpc.aio.EOF
+        await running.server.stop(3600)  # no watcher holds it up
 
 
 async def test_reflection_lists_the_services_without_a_token(serve: Any) -> None:

@@ -9,6 +9,7 @@ taken the one before, so a slow reader holds one message here, not a queue.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -18,13 +19,17 @@ import grpc.aio
 
 from servicekit.errors import Reason, SixfoldError
 from servicekit.rpc.steps import Call, Proceed
+from servicekit.rpc.watches import Watches
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 _Decode = Callable[[bytes], Any]
 
 
-def guard(method: str, handler: Any, proceed: Proceed) -> Any:
-    """The same method handler (of any of gRPC's four kinds) behind the steps."""
+def guard(method: str, handler: Any, proceed: Proceed, watches: Watches | None = None) -> Any:
+    """The same method handler (of any of gRPC's four kinds) behind the steps.
+
+    With `watches` it is a stream that ends when the service drains.
+    """
     decode = _decoder(handler.request_deserializer)
     encode = handler.response_serializer
     if handler.response_streaming:
@@ -34,7 +39,7 @@ def guard(method: str, handler: Any, proceed: Proceed) -> Any:
             if handler.request_streaming
             else grpc.unary_stream_rpc_method_handler
         )
-        wrapped = _streaming(method, inner, decode, handler.request_streaming, proceed)
+        wrapped = _streaming(method, inner, decode, handler.request_streaming, proceed, watches)
     else:
         inner = handler.stream_unary if handler.request_streaming else handler.unary_unary
         make = (
@@ -60,7 +65,9 @@ def _single(method: str, inner: Any, decode: _Decode, encode: Any, many: bool, p
     return handle
 
 
-def _streaming(method: str, inner: Any, decode: _Decode, many: bool, proceed: Proceed) -> Any:
+def _streaming(
+    method: str, inner: Any, decode: _Decode, many: bool, proceed: Proceed, watches: Watches | None
+) -> Any:
     generates = inspect.isasyncgenfunction(inner)
     inner = _check(method, inner, generates or inspect.iscoroutinefunction(inner))
 
@@ -82,7 +89,11 @@ def _streaming(method: str, inner: Any, decode: _Decode, many: bool, proceed: Pr
                 # A cancelled write leaves the generator at its yield: end it now, not when it is collected.
                 await messages.aclose()
 
-        await proceed(Call(method, context, work))
+        async def watch() -> None:
+            async with watches.until_drain() if watches else contextlib.nullcontext():
+                await work()
+
+        await proceed(Call(method, context, watch))
 
     return handle
 

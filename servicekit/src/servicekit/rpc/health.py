@@ -32,13 +32,15 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
         return _Status(status=await self._status())
 
     async def Watch(self, request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:  # noqa: N802
-        """The status now and after each change."""
+        """The status now and after each change; ends when the service drains, having said so."""
         told = None
         while True:
             status = await self._status() if self._knows(request.service) else _Status.SERVICE_UNKNOWN
             if status != told:
                 yield _Status(status=status)
                 told = status
+            if self._lifecycle.draining:
+                return
             await asyncio.sleep(_POLL)
 
     def _knows(self, service: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import grpc
@@ -15,6 +15,7 @@ from servicekit.rpc import steps
 from servicekit.rpc.handlers import guard
 from servicekit.rpc.limits import TRANSPORT, RpcLimits
 from servicekit.rpc.tls import Tls
+from servicekit.rpc.watches import Watches
 
 _HEALTH = "grpc.health.v1.Health"
 _REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
@@ -52,6 +53,7 @@ class RpcServer:
         self._handlers: dict[str, Any] = {}
         self._services: list[str] = []
         self._server: grpc.aio.Server | None = None
+        self._watches = Watches(lifecycle)
         self._counted = steps.Limits(limits.max_concurrent, lambda: lifecycle.draining)
         own = steps.Limits(_OWN_CALLS, lambda: False)  # probes are answered while draining
         self._guarded = steps.compose(
@@ -71,9 +73,20 @@ class RpcServer:
         """Calls that are being served, health and reflection aside."""
         return self._counted.in_flight
 
-    def add(self, register: Callable[[Any, grpc.aio.Server], None], servicer: Any, service_name: str) -> None:
-        """Adds a servicer through its generated `add_…Servicer_to_server`. Before `start`."""
-        register(servicer, _Recorder(self._handlers, self._guarded))  # type: ignore[arg-type]
+    def add(
+        self,
+        register: Callable[[Any, grpc.aio.Server], None],
+        servicer: Any,
+        service_name: str,
+        *,
+        watches: Collection[str] = (),
+    ) -> None:
+        """Adds a servicer through its generated `add_…Servicer_to_server`. Before `start`.
+
+        `watches` names its streams that never end by themselves: they end when the service begins to drain.
+        """
+        recorder = _Recorder(self._handlers, self._guarded, self._watches, watches)
+        register(servicer, recorder)  # type: ignore[arg-type]
         self._services.append(service_name)
 
     async def start(self) -> int:
@@ -142,9 +155,17 @@ class RpcServer:
 class _Recorder:
     """Stands in for a server while generated code registers its methods."""
 
-    def __init__(self, handlers: dict[str, Any], proceed: steps.Proceed) -> None:
+    def __init__(
+        self,
+        handlers: dict[str, Any],
+        proceed: steps.Proceed,
+        watches: Watches | None = None,
+        watching: Collection[str] = (),
+    ) -> None:
         self._handlers = handlers
         self._proceed = proceed
+        self._watches = watches
+        self._watching = watching
 
     def add_generic_rpc_handlers(self, handlers: Any) -> None:
         """The same methods come again, named, through the next function."""
@@ -153,7 +174,8 @@ class _Recorder:
         """Keeps each method behind the steps."""
         for name, handler in handlers.items():
             path = f"/{service}/{name}"
-            self._handlers[path] = guard(path, handler, self._proceed)
+            watches = self._watches if name in self._watching else None
+            self._handlers[path] = guard(path, handler, self._proceed, watches)
 
 
 class _Routes(grpc.GenericRpcHandler):
