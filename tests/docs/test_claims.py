@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from _pytest.mark.expression import Expression
 
 ROOT = Path(__file__).parents[2]
 PAGES = ("README.md", "docs/promises.md", "CONTRIBUTING.md", "proto/README.md")
@@ -33,17 +34,31 @@ def test_every_path_named_exists() -> None:
     assert not [w for w in sorted(words) if not (ROOT / w).exists()]
 
 
-@pytest.mark.parametrize("command", [c for c in commands(".venv/bin/pytest") if " -k " in c])
-def test_the_command_finds_tests(command: str) -> None:
-    arguments = shlex.split(command.replace("\\|", "|"))[1:]
+@pytest.fixture(scope="module")
+def collected() -> list[str]:
+    """The id of every test there is."""
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *arguments],
+        [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider"],
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=110,
     )
     assert done.returncode == 0, done.stdout[-2000:]
+    return [line for line in done.stdout.splitlines() if "::" in line]
+
+
+@pytest.mark.parametrize("command", [c for c in commands(".venv/bin/pytest") if " -k " in c])
+def test_the_command_finds_tests(command: str, collected: list[str]) -> None:
+    words = shlex.split(command.replace("\\|", "|"))[1:]
+    at = words.index("-k")
+    paths, chosen = [word for word in words[:at] if word != "-q"], Expression.compile(words[at + 1])
+    under = [each for each in collected if any(each.startswith(path) for path in paths)]
+
+    def chosen_by_name(test: str) -> bool:
+        return chosen.evaluate(lambda name, **_: name.lower() in test.lower())
+
+    assert any(map(chosen_by_name, under))
 
 
 def test_every_make_target_named_exists() -> None:
