@@ -99,6 +99,45 @@ async def test_answers_are_held_to_labels_and_rows_may_bring_theirs(
     assert len(models.requests) == before
 
 
+async def test_a_part_of_a_data_set_is_asked_without_its_answers(acme: Evaluation, models: Answering) -> None:
+    turns = [
+        [
+            {"role": "user", "content": f"number {n} end{n % 3}"},
+            {"role": "assistant", "content": f"end{n % 3}"},
+        ]
+        for n in range(6)
+    ]
+    content = b"".join(json.dumps({"messages": each}).encode() + b"\n" for each in turns)
+    right = RIGHT | {"reference": "{{item.answer}}"}
+    eval_id = await acme.make_eval(right)
+    part = await acme.upload(content, "ds-test.jsonl")
+    part.id = f"ds_{'a' * 24}"
+    source: dict[str, Any] = {
+        "type": "completions",
+        "source": {"type": "dataset", "id": part.id, "part": "test"},
+        "model": "new",
+        "input_messages": {"type": "item_reference", "item_reference": "item.messages"},
+    }
+
+    async def run_of(source: dict[str, Any]) -> Any:
+        request = pb.CreateRunRequest(
+            eval_id=eval_id, data_source_json=json.dumps(source).encode(), file=part
+        )
+        return await acme.ended((await acme.call(request)).run)
+
+    run = await run_of(source)
+    assert (run.job.status, dict(run.counts)["passed"]) == (SUCCEEDED, 6), run.job.message
+    assert [turn.role for turn in models.requests[-1].messages] == ["user"]
+    assert json.loads(run.data_source_json)["source"] == source["source"]
+    # The data itself, held to its own answers: no model is asked.
+    before = len(models.requests)
+    own = await run_of({"type": "jsonl", "source": source["source"]})
+    assert (dict(own.counts)["passed"], own.model, len(models.requests)) == (6, "", before)
+    with pytest.raises(SixfoldError) as caught:
+        await acme.call(pb.CreateRunRequest(eval_id=eval_id, data_source_json=json.dumps(source).encode()))
+    assert caught.value.reason is Reason.NOT_FOUND  # a data set that the gateway did not find
+
+
 @pytest.mark.parametrize(
     ("content", "reason", "words"),
     [

@@ -58,7 +58,7 @@ CALLS = {
     ("get", "/v1/fine_tuning/jobs/{job_id}"),
     ("post", "/v1/fine_tuning/jobs/{job_id}/cancel"), ("post", "/v1/fine_tuning/jobs/{job_id}/pause"),
     ("post", "/v1/fine_tuning/jobs/{job_id}/resume"), ("get", "/v1/fine_tuning/jobs/{job_id}/events"),
-    ("get", "/v1/fine_tuning/jobs/{job_id}/checkpoints"),
+    ("get", "/v1/fine_tuning/jobs/{job_id}/checkpoints"), ("post", "/v1/fine_tuning/estimates"),
     # in gateway/tests/walk/test_releases.py
     ("get", "/v1/releases"), ("post", "/v1/releases"), ("get", "/v1/releases/{release_id}"),
     ("post", "/v1/releases/{release_id}/approve"), ("post", "/v1/releases/rollback"),

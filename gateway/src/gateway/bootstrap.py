@@ -366,7 +366,7 @@ def _jobs(settings: GatewaySettings, identity: ServiceIdentity, kept: _Files, cl
     if settings.eval_service is not None:
         evaluation = GrpcEvalClient(Channel(settings.eval_service, tls=tls, peer=EVAL_SERVICE), identity)
         closers.append(evaluation.close)
-        evals = EvalsService(evaluation, files, deadline=deadline)
+        evals = EvalsService(evaluation, files, datasets, deadline=deadline)
         batches = BatchesService(GrpcBatchesClient(evaluation), files, deadline=deadline)
         releases = ReleasesService(GrpcReleasesClient(evaluation), deadline=deadline)
         presences.append(Presence("eval-service", evaluation.check))

@@ -10,6 +10,7 @@ import httpx
 import openai
 import pytest
 from parts.fake_engine import FakeEngine
+from parts.fake_evaluation import FakeEvaluation, evaluation_server
 from parts.fake_training import FakeTraining, JobsServer, training_server
 
 from servicekit.objects import open_objects
@@ -279,6 +280,67 @@ async def test_a_client_that_leaves_ends_the_reading(
             break
     await wait_until(lambda: ready.gateway.app.in_flight == 0)
     assert (await http.get(f"{DATASETS}/{id}/parts/train")).content == TRAIN
+
+
+@pytest.fixture
+async def evaluation(
+    house: Any, engine: FakeEngine, server: JobsServer
+) -> AsyncIterator[tuple[Any, FakeEvaluation]]:
+    """The same house, before an eval service too."""
+    fake = FakeEvaluation()  # type: ignore[abstract]
+    evals = evaluation_server(fake, house.service_key)
+    await evals.start()
+    house.write_config("")
+    at = {"training_service": server.port, "eval_service": evals.port}
+    await house.start(**{name: f"127.0.0.1:{port}" for name, port in at.items()}, jobs_seconds=5)
+    yield house, fake
+    await evals.stop()
+
+
+async def test_an_eval_runs_over_a_data_sets_part(
+    evaluation: tuple[Any, FakeEvaluation], training: FakeTraining
+) -> None:
+    house, fake = evaluation
+    client, http = house.openai(), house.http()
+    id = await made(house, training, http)
+    criterion = {
+        "type": "string_check",
+        "name": "exact",
+        "input": "{{sample.output_text}}",
+        "reference": "{{item.answer}}",
+        "operation": "eq",
+    }
+    made_eval = await client.evals.create(
+        name="intents", data_source_config={"type": "custom", "item_schema": {}}, testing_criteria=[criterion]
+    )
+    source = {"type": "dataset", "id": id, "part": "test"}
+    data_source: Any = {
+        "type": "completions",
+        "model": "tiny",
+        "source": source,
+        "input_messages": {"type": "item_reference", "item_reference": "item.messages"},
+    }
+    run = await http.post(f"/v1/evals/{made_eval.id}/runs", json={"data_source": data_source})
+    assert run.json()["data_source"]["source"] == source
+    sent = fake.requests[-1].file
+    assert (sent.id, sent.filename) == (id, f"{id}-test.jsonl")
+    assert sent.object_key == f"default/{id}/{sent.sha256}" == training.dataset(id).object_keys["test"]
+    for change, status, param in (
+        ({"part": "validation"}, 404, "data_source.source.part"),
+        ({"part": "all"}, 400, "data_source.source.part"),
+        ({"part": 7}, 400, "data_source.source.part"),
+        ({"id": NO_SET}, 404, "data_source.source.id"),
+        ({"id": "nonsense"}, 404, "data_source.source.id"),
+    ):
+        body = {"data_source": data_source | {"source": source | change}}
+        answer = await http.post(f"/v1/evals/{made_eval.id}/runs", json=body)
+        assert (answer.status_code, answer.json()["error"]["param"]) == (status, param), answer.text
+    other = house.http(tenant="umbrella")
+    body = {"name": "x", "data_source_config": {"type": "custom", "item_schema": {}}}
+    theirs = (await other.post("/v1/evals", json=body | {"testing_criteria": [criterion]})).json()["id"]
+    answer = await other.post(f"/v1/evals/{theirs}/runs", json={"data_source": data_source})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (404, "data_source.source.id")
+    assert len(fake.runs) == 1
 
 
 async def test_without_a_training_service_data_sets_say_so(house: Any, engine: FakeEngine) -> None:

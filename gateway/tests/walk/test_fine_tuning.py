@@ -13,6 +13,7 @@ from parts.fake_engine import FakeEngine
 from parts.fake_training import FakeTraining, JobsServer, training_server
 
 JOBS = "/v1/fine_tuning/jobs"
+ESTIMATES = "/v1/fine_tuning/estimates"
 NO_JOB, NO_FILE = f"ftjob-{'0' * 24}", f"file-{'0' * 24}"
 ROWS = b'{"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]}\n'
 
@@ -213,6 +214,32 @@ async def test_bad_bodies_name_the_field_and_order_nothing(
     assert training.jobs == {}
     for path in (f"{JOBS}/{NO_JOB}", f"{JOBS}/dsjob_{'0' * 24}", f"{JOBS}/nonsense"):
         assert (await http.get(path)).status_code == 404
+
+
+async def test_an_estimate_orders_nothing(
+    ready: Any, client: openai.AsyncOpenAI, http: httpx.AsyncClient, training: FakeTraining
+) -> None:
+    body = {"model": "smol", "training_file": await upload(client), "hyperparameters": {"n_epochs": 2}}
+    answer = await http.post(ESTIMATES, json=body)
+    assert answer.json() == {
+        "object": "fine_tuning.estimate",
+        "seconds": 12.5,
+        "tokens": 2000,
+        "memory_bytes": 2 << 30,
+        "disk_bytes": 1 << 30,
+    }
+    sent = training.requests[-1].spec
+    assert (sent.base_model, sent.method, sent.epochs) == ("smol", "supervised", 2)
+    assert sent.training.file.object_key.startswith("default/")
+    for change, status, param in BAD_BODIES:
+        answer = await http.post(ESTIMATES, json=body | change)
+        assert answer.status_code == status, (change, answer.text)
+        if param is not None:
+            assert answer.json()["error"]["param"] == param
+    assert (await http.post(ESTIMATES, json=body | {"training_file": f"ds_{'0' * 24}"})).status_code == 404
+    assert (await ready.http(tenant="umbrella").post(ESTIMATES, json=body)).status_code == 404
+    assert (await ready.http(role="viewer").post(ESTIMATES, json=body)).status_code == 403
+    assert training.jobs == {}
 
 
 async def test_an_order_that_is_sent_again_is_one_job(

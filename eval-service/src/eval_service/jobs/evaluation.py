@@ -16,7 +16,7 @@ from eval_service.reports import facts
 from eval_service.runs import rows as reading
 from eval_service.runs.items import Item, answer_and_judge
 from eval_service.runs.rows import BadRows, Row
-from eval_service.runs.source import Completions, FileContent, Source, parse_source
+from eval_service.runs.source import Completions, DatasetRows, FileContent, Source, parse_source
 from eval_service.runs.summary import summarise
 from eval_service.runs.values import Measured
 from eval_service.runs.work import work_off
@@ -156,7 +156,13 @@ def _rows(context: Context, source: Source) -> list[Row]:
         return reading.of(content, schema, answered=answered)
     path = context.workdir / "rows.jsonl"
     context.fetch(context.spec["file"]["object_key"], path)
-    return reading.read(lines_of(path), most=context.spec["max_rows"], schema=schema, answered=answered)
+    return reading.read(
+        lines_of(path),
+        most=context.spec["max_rows"],
+        schema=schema,
+        answered=answered,
+        learned=isinstance(source.source, DatasetRows),
+    )
 
 
 def _lines(items: Mapping[int, Item]) -> bytes:

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from eval_service.runs.learned import NoItem, to_item
+
 MAX_LINE = 1_000_000
 """Bytes of one row."""
 _NAMED = 5
@@ -34,11 +36,17 @@ class BadRows(Exception):
 
 
 def read(
-    lines: Iterable[bytes], *, most: int, schema: Mapping[str, Any] | None = None, answered: bool = False
+    lines: Iterable[bytes],
+    *,
+    most: int,
+    schema: Mapping[str, Any] | None = None,
+    answered: bool = False,
+    learned: bool = False,
 ) -> list[Row]:
     """The rows of a JSON Lines file: `{"item": {…}}`, with `"sample"` where rows hold their answers.
 
-    A line without "item" is itself the item. Raises BadRows: INVALID_ROW with the numbers of the lines,
+    A line without "item" is itself the item. With `learned` every line is a data set's row, whose answer is
+    its sample. Raises BadRows: INVALID_ROW with the numbers of the lines,
     EMPTY_DATA, TOO_MANY_ROWS.
     """
     found: list[tuple[int, dict[str, Any]]] = []
@@ -46,7 +54,7 @@ def read(
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
-        told, why = _parse(line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line)
+        told, why = _parse(line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line, learned)
         if why:
             bad.append((number, why))
             if len(bad) > _NAMED:
@@ -70,7 +78,7 @@ def digest(rows: Sequence[Row]) -> str:
     return hashlib.sha256("\n".join(row.key for row in rows).encode()).hexdigest()
 
 
-def _parse(line: bytes) -> tuple[dict[str, Any], str]:
+def _parse(line: bytes, learned: bool) -> tuple[dict[str, Any], str]:
     if len(line) > MAX_LINE:
         return {}, f"it has more than {MAX_LINE:,} bytes"
     try:
@@ -79,6 +87,12 @@ def _parse(line: bytes) -> tuple[dict[str, Any], str]:
         return {}, "it is no JSON"
     if not isinstance(told, dict):
         return {}, "it is no object"
+    if learned:
+        try:
+            item = to_item(told)
+        except NoItem as why:
+            return {}, str(why)
+        return {"item": item, "sample": {"output_text": item["answer"]}}, ""
     if "item" not in told:
         told = {"item": {name: value for name, value in told.items() if name != "sample"}, **_sample(told)}
     if not isinstance(told["item"], dict):

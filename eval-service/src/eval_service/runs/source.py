@@ -40,7 +40,21 @@ class FileId(_Part):
     id: str = Field(min_length=1, max_length=64)
 
 
-Rows = Annotated[FileContent | FileId, Field(discriminator="type")]
+class DatasetRows(_Part):
+    """Rows of a part of a data set of the tenant; `runs.learned` says what an item of them has.
+
+    Ours: OpenAI has no such source. With `completions` a model is asked what the row asks. With `jsonl` the
+    row's own answer is the sample, so that the data itself is judged.
+    """
+
+    type: Literal["dataset"]
+    id: str = Field(min_length=1, max_length=64)
+    part: Literal["train", "validation", "test"] = "test"
+
+
+Rows = Annotated[FileContent | FileId | DatasetRows, Field(discriminator="type")]
+Stored = (FileId, DatasetRows)
+"""Rows that are read out of the object store."""
 
 
 class ItemReference(_Part):
@@ -215,7 +229,7 @@ def _unsupported(message: str) -> SixfoldError:
 
 def _invalid(error: ValidationError, param: str) -> SixfoldError:
     first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-    kinds = ("jsonl", "completions", "file_content", "file_id", "template", "item_reference")
+    kinds = ("jsonl", "completions", "file_content", "file_id", "dataset", "template", "item_reference")
     steps = [
         step
         for place, step in enumerate(first["loc"])

@@ -32,23 +32,15 @@ class GrpcTrainingClient(ServiceClient):
     async def create(self, asker: Asker, request_id: str, wanted: t.Tuning, *, deadline: float) -> t.Job:
         """See the port, here and below."""
         request = pb.CreateTrainingRequest(
-            request_id=request_id,
-            spec=pb.TrainingSpec(
-                base_model=wanted.model,
-                method=wanted.method,
-                training=_source(wanted.training),
-                validation=None if wanted.validation is None else _source(wanted.validation),
-                epochs=wanted.epochs,
-                batch_size=wanted.batch_size,
-                learning_rate_multiplier=wanted.learning_rate_multiplier,
-                beta=wanted.beta,
-                seed=wanted.seed,
-                suffix=wanted.suffix,
-            ),
-            metadata=wanted.metadata,
+            request_id=request_id, spec=_spec(wanted), metadata=wanted.metadata
         )
         answer = await self.ask(asker, "CreateTraining", request, pb.CreateTrainingResponse, deadline)
         return of_job(answer.job)
+
+    async def estimate(self, asker: Asker, wanted: t.Tuning, *, deadline: float) -> t.Estimate:
+        request = pb.EstimateTrainingRequest(spec=_spec(wanted))
+        answer = await self.ask(asker, "EstimateTraining", request, pb.EstimateTrainingResponse, deadline)
+        return t.Estimate(answer.seconds, answer.tokens, answer.memory_bytes, answer.disk_bytes)
 
     async def get(self, asker: Asker, job_id: str, *, deadline: float) -> t.Job:
         request = pb.GetJobRequest(job_id=job_id)
@@ -80,6 +72,21 @@ class GrpcTrainingClient(ServiceClient):
     ) -> t.Job:
         request = pb.SteerJobRequest(request_id=request_id, job_id=job_id, steer=_STEERS[steer])
         return of_job((await self.ask(asker, "SteerJob", request, pb.SteerJobResponse, deadline)).job)
+
+
+def _spec(wanted: t.Tuning) -> pb.TrainingSpec:
+    return pb.TrainingSpec(
+        base_model=wanted.model,
+        method=wanted.method,
+        training=_source(wanted.training),
+        validation=None if wanted.validation is None else _source(wanted.validation),
+        epochs=wanted.epochs,
+        batch_size=wanted.batch_size,
+        learning_rate_multiplier=wanted.learning_rate_multiplier,
+        beta=wanted.beta,
+        seed=wanted.seed,
+        suffix=wanted.suffix,
+    )
 
 
 def _source(rows: FileRef | str) -> dataset_pb2.DatasetSource:

@@ -7,6 +7,7 @@ from typing import Any
 
 from gateway.identity.principal import require
 from gateway.identity.roles import EVALS_READ, EVALS_WRITE
+from gateway.jobs.datasets import DatasetsService, absent
 from gateway.jobs.measures import Comparison, Eval, Item, Report, Run
 from gateway.jobs.ports import Evaluation
 from gateway.jobs.types import JobStatus, Listed, Page
@@ -15,16 +16,28 @@ from gateway.retrieval.ports import FileSource
 from gateway.retrieval.service import Call
 from gateway.retrieval.types import FileRef
 
-_FILE = "data_source.source.id"
+_SOURCE = "data_source.source"
+_FILE = f"{_SOURCE}.id"
 
 
 class EvalsService:
     """Evals of the caller's tenant. Every method raises SixfoldError."""
 
-    def __init__(self, evaluation: Evaluation, files: FileSource, *, deadline: float) -> None:
-        """`deadline` is how many seconds one call to the eval service may take."""
+    def __init__(
+        self,
+        evaluation: Evaluation,
+        files: FileSource,
+        datasets: DatasetsService | None = None,
+        *,
+        deadline: float,
+    ) -> None:
+        """`deadline` is how many seconds one call to the eval service may take.
+
+        Without `datasets`, no run stands on one.
+        """
         self._evaluation = evaluation
         self._files = files
+        self._datasets = datasets
         self._deadline = deadline
 
     async def create(
@@ -85,7 +98,7 @@ class EvalsService:
         data_source: Mapping[str, Any],
         metadata: Mapping[str, str],
     ) -> Run:
-        """A new run. NOT_FOUND, and no run, when the file that it names is not the tenant's."""
+        """A new run. NOT_FOUND, and no run, when the file or data set that it names is not the tenant's."""
         require(call.caller, EVALS_WRITE)
         check_id(EVAL, eval_id)
         return await self._evaluation.create_run(
@@ -94,7 +107,7 @@ class EvalsService:
             eval_id,
             name=name,
             data_source=data_source,
-            file=await self._file(call, data_source),
+            file=await self._rows(call, data_source),
             metadata=metadata,
             deadline=self._deadline,
         )
@@ -163,14 +176,19 @@ class EvalsService:
             call.asker, run_id, base_id=base_id, format=format, deadline=self._deadline
         )
 
-    async def _file(self, call: Call, data_source: Mapping[str, Any]) -> FileRef | None:
-        """The file that a data source names, if it names one."""
+    async def _rows(self, call: Call, data_source: Mapping[str, Any]) -> FileRef | None:
+        """The file, or the data set's part, that a data source names, if it names one."""
         source = data_source.get("source")
-        if not isinstance(source, dict) or source.get("type") != "file_id":
+        if not isinstance(source, dict) or source.get("type") not in ("file_id", "dataset"):
             return None
         named = source.get("id")
         if not isinstance(named, str):
             return None  # the service says what is wrong
+        if source["type"] == "dataset":
+            part = source.get("part", "test")
+            if self._datasets is None:
+                raise absent()
+            return await self._datasets.rows(call, named, part if isinstance(part, str) else "", _SOURCE)
         check_id(FILE, named, _FILE)
         found = (await self._files.refs(call.caller.tenant, [named])).get(named)
         if found is None:

@@ -10,7 +10,7 @@ from gateway.jobs.batches_types import Batch
 from gateway.jobs.datasets_types import Dataset, Order
 from gateway.jobs.measures import Comparison, Eval, Item, Report, Run
 from gateway.jobs.releases_types import Release
-from gateway.jobs.types import Checkpoint, Job, JobEvent, JobStatus, Listed, Page, Steer, Tuning
+from gateway.jobs.types import Checkpoint, Estimate, Job, JobEvent, JobStatus, Listed, Page, Steer, Tuning
 from gateway.retrieval.types import FileRef
 from gateway.routing.ports import Asker
 
@@ -24,6 +24,10 @@ class Training(Protocol):
     """
 
     async def create(self, asker: Asker, request_id: str, wanted: Tuning, *, deadline: float) -> Job: ...
+    async def estimate(self, asker: Asker, wanted: Tuning, *, deadline: float) -> Estimate:
+        """Orders nothing."""
+        ...
+
     async def get(self, asker: Asker, job_id: str, *, deadline: float) -> Job: ...
     async def list(
         self, asker: Asker, page: Page, *, metadata: Mapping[str, str], deadline: float
@@ -132,6 +136,7 @@ class Releasing(Protocol):
         run_ids: Sequence[str],
         policy: str,
         subject: str,
+        role: str,
         deadline: float,
     ) -> Release: ...
     async def get_release(self, asker: Asker, release_id: str, *, deadline: float) -> Release: ...
@@ -151,7 +156,15 @@ class Releasing(Protocol):
         deadline: float,
     ) -> Release: ...
     async def roll_back(
-        self, asker: Asker, request_id: str, alias: str, *, reason: str, subject: str, deadline: float
+        self,
+        asker: Asker,
+        request_id: str,
+        alias: str,
+        *,
+        reason: str,
+        subject: str,
+        role: str,
+        deadline: float,
     ) -> Release:
         """The release that was taken back."""
         ...

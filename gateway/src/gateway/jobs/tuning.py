@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from gateway.identity.principal import require
 from gateway.identity.roles import FINETUNE_READ, FINETUNE_WRITE
 from gateway.jobs.ports import Training
-from gateway.jobs.types import Checkpoint, Job, JobEvent, Listed, Method, Page, Steer, Tuning
+from gateway.jobs.types import Checkpoint, Estimate, Job, JobEvent, Listed, Method, Page, Steer, Tuning
 from gateway.retrieval.ids import DATASET, FILE, TUNING, check_cursor, check_id, is_id, not_found
 from gateway.retrieval.ports import FileSource
 from gateway.retrieval.service import Call
@@ -54,11 +54,29 @@ class TuningService:
     async def create(self, call: Call, wanted: Wanted) -> Job:
         """A new job. NOT_FOUND, and no job, when a file is not the tenant's."""
         require(call.caller, FINETUNE_WRITE)
+        order = await self._order(call, wanted)
+        try:
+            return await self._training.create(call.asker, call.change, order, deadline=self._deadline)
+        except SixfoldError as error:
+            error.param = _param(error.param)
+            raise
+
+    async def estimate(self, call: Call, wanted: Wanted) -> Estimate:
+        """What it would take. Orders nothing, and raises what `create` would."""
+        require(call.caller, FINETUNE_WRITE)
+        order = await self._order(call, wanted)
+        try:
+            return await self._training.estimate(call.asker, order, deadline=self._deadline)
+        except SixfoldError as error:
+            error.param = _param(error.param)
+            raise
+
+    async def _order(self, call: Call, wanted: Wanted) -> Tuning:
         training = await self._rows(call, wanted.training_file, "training_file")
         validation = None
         if wanted.validation_file is not None:
             validation = await self._rows(call, wanted.validation_file, "validation_file")
-        order = Tuning(
+        return Tuning(
             model=wanted.model,
             method=wanted.method,
             training=training,
@@ -71,11 +89,6 @@ class TuningService:
             beta=wanted.beta,
             metadata=wanted.metadata,
         )
-        try:
-            return await self._training.create(call.asker, call.change, order, deadline=self._deadline)
-        except SixfoldError as error:
-            error.param = _param(error.param)
-            raise
 
     async def list(self, call: Call, page: Page, *, metadata: Mapping[str, str]) -> Listed[Job]:
         """The tenant's jobs, newest first."""

@@ -77,6 +77,17 @@ class Checkpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a training would take."""
+
+    seconds: float
+    tokens: int
+    """Read in all epochs together."""
+    memory_bytes: int
+    disk_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Tuning:
     """A model to train. 0 leaves a number to the trainer. Rows are a file, or the id of a data set."""
 

@@ -162,7 +162,11 @@ class Orders:
                 raise SixfoldError(Reason.NOT_FOUND, "There is no such file.", param=param)
             return {"kind": "file", **asdict(source)}
         if isinstance(source, DatasetPart):
-            dataset = await self._records.dataset(tenant, source.dataset_id)
+            try:
+                dataset = await self._records.dataset(tenant, source.dataset_id)
+            except SixfoldError as error:
+                error.param = f"{param}.dataset"
+                raise
             if dataset.job.status is not Status.SUCCEEDED:
                 raise SixfoldError(
                     Reason.INVALID_REQUEST, "The data set is not made yet, or could not be.", param=param

@@ -57,6 +57,7 @@ def create_app(deps: RestDeps) -> FastAPI:
     app.include_router(responses.router)
     app.include_router(feedback.router)
     app.include_router(fine_tuning.router)
+    app.include_router(fine_tuning.estimates)
     app.include_router(datasets.router)
     app.include_router(evals.router)
     app.include_router(eval_runs.router)

@@ -41,7 +41,12 @@ class CreateRun(Strict):
 
     name: Name | None = None
     data_source: dict[str, Any] = Field(
-        description="OpenAI's `jsonl`, whose rows hold the answers, or `completions`, which asks a model."
+        description="OpenAI's `jsonl`, whose rows hold the answers, or `completions`, which asks a model. "
+        'Besides `file_id` and `file_content`, `source` may be `{"type": "dataset", "id": "ds_…", "part": '
+        '"test"}`: then an item has `messages`, the turns up to the answer '
+        '(`{"type": "item_reference", "item_reference": "item.messages"}`), `question`, the last thing that '
+        "a user says there, `answer`, what is right (`{{item.answer}}`), and, where the data has them, "
+        "`label` and `rejected`; with `jsonl` the row's own answer is the sample."
     )
     metadata: Metadata | None = None
 

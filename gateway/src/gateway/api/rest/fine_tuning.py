@@ -20,8 +20,10 @@ from gateway.retrieval.service import Call
 from servicekit.errors import Reason, SixfoldError
 
 router = APIRouter(prefix="/v1/fine_tuning/jobs", tags=["fine-tuning"])
+estimates = APIRouter(prefix="/v1/fine_tuning/estimates", tags=["fine-tuning"])
 Reading = Annotated[Call, Depends(reads(FINETUNE_READ))]
 Changing = Annotated[Call, Depends(changes(FINETUNE_WRITE))]
+Asking = Annotated[Call, Depends(reads(FINETUNE_WRITE))]
 Auto = Literal["auto"]
 _MAX_PAIRS = 16
 
@@ -78,9 +80,12 @@ class CreateJob(Strict):
 
     model: str = Field(min_length=1, max_length=256, description="The base model.")
     training_file: str = Field(
-        max_length=64, description="A file of JSON lines. A data set (`ds_…`) is taken too; not OpenAI's."
+        max_length=64,
+        description="A file of JSON lines. Of a data set (`ds_…`, not OpenAI's) its train part is taken.",
     )
-    validation_file: str | None = Field(None, max_length=64)
+    validation_file: str | None = Field(
+        None, max_length=64, description="Without one, a data set's own validation part is taken."
+    )
     method: AskedMethod | None = None
     hyperparameters: Hyperparameters | None = Field(
         None, json_schema_extra={"deprecated": True}, description="Older; `method` has them now."
@@ -137,6 +142,16 @@ class FineTuningJob(BaseModel):
     sixfold: State
 
 
+class Estimate(BaseModel):
+    """What a training would take."""
+
+    object: Literal["fine_tuning.estimate"] = "fine_tuning.estimate"
+    seconds: float
+    tokens: int = Field(description="Read in all epochs together.")
+    memory_bytes: int
+    disk_bytes: int = Field(description="Of the model and its checkpoints.")
+
+
 class FineTuningJobList(BaseModel):
     """A page of jobs."""
 
@@ -189,26 +204,23 @@ class FineTuningCheckpointList(BaseModel):
 
 @router.post("", summary="Train a model", description="Needs the scope `finetune:write`.")
 async def create_job(body: CreateJob, call: Changing, service: Service) -> FineTuningJob:
-    if body.integrations:
-        raise fields.unsupported("integrations", "Runs are tracked here already; no integration is known.")
-    method, numbers = _method(body)
-    job = await service.create(
-        call,
-        Wanted(
-            model=body.model,
-            training_file=body.training_file,
-            validation_file=body.validation_file,
-            method=method,
-            epochs=int(_number(numbers.n_epochs)),
-            batch_size=int(_number(numbers.batch_size)),
-            learning_rate_multiplier=_number(numbers.learning_rate_multiplier),
-            beta=_number(numbers.beta) if isinstance(numbers, DpoHyperparameters) else 0,
-            suffix=body.suffix or "",
-            seed=body.seed,
-            metadata=body.metadata or {},
-        ),
+    return _shown(await service.create(call, _wanted(body)), call.caller.tenant)
+
+
+@estimates.post(
+    "",
+    summary="Estimate what a training would take",
+    description="Needs the scope `finetune:write`. The body is that of a new job; nothing is ordered. From "
+    "the number and the length of the rows, on this installation's machines. Not OpenAI's.",
+)
+async def estimate_job(body: CreateJob, call: Asking, service: Service) -> Estimate:
+    told = await service.estimate(call, _wanted(body))
+    return Estimate(
+        seconds=round(told.seconds, 1),
+        tokens=told.tokens,
+        memory_bytes=told.memory_bytes,
+        disk_bytes=told.disk_bytes,
     )
-    return _shown(job, call.caller.tenant)
 
 
 @router.get("", summary="List fine-tuning jobs", description="Needs the scope `finetune:read`. Newest first.")
@@ -288,6 +300,25 @@ async def list_checkpoints(
     ]
     first, last = (data[0].id, data[-1].id) if data else (None, None)
     return FineTuningCheckpointList(data=data, first_id=first, last_id=last, has_more=found.has_more)
+
+
+def _wanted(body: CreateJob) -> Wanted:
+    if body.integrations:
+        raise fields.unsupported("integrations", "Runs are tracked here already; no integration is known.")
+    method, numbers = _method(body)
+    return Wanted(
+        model=body.model,
+        training_file=body.training_file,
+        validation_file=body.validation_file,
+        method=method,
+        epochs=int(_number(numbers.n_epochs)),
+        batch_size=int(_number(numbers.batch_size)),
+        learning_rate_multiplier=_number(numbers.learning_rate_multiplier),
+        beta=_number(numbers.beta) if isinstance(numbers, DpoHyperparameters) else 0,
+        suffix=body.suffix or "",
+        seed=body.seed,
+        metadata=body.metadata or {},
+    )
 
 
 def _method(body: CreateJob) -> tuple[types.Method, Hyperparameters]:
