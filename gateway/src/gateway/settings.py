@@ -174,7 +174,12 @@ class GatewaySettings(ServiceSettings):
     )
 
     # Background work.
-    catalogue_seconds: float = Field(1.5, gt=0, le=60, description="Seconds between looks at the models.")
+    catalogue_seconds: float = Field(
+        0.5,
+        gt=0,
+        le=60,
+        description="Seconds between looks at the models; a name that is not known is looked for at once.",
+    )
     cache_bytes: int = Field(
         64 * 1024 * 1024, ge=1024, description="Memory that kept answers may take (`memory://`)."
     )

@@ -48,3 +48,18 @@ async def test_for_another_tenant_it_does_not_exist(ours: Any) -> None:
     ):
         refused = await http.post(path, json=body)
         assert (refused.status_code, refused.json()["error"]["code"]) == (404, "model_not_found"), path
+
+
+async def test_a_model_that_has_just_come_is_there_at_once(house: Any) -> None:
+    engine = await house.engine("one", card("tiny"))
+    house.write_config("")
+    await house.start(catalogue_seconds=60)  # far longer than this test
+    owner, other = house.http(tenant="acme"), house.http(tenant="globex")
+    assert (await owner.post("/v1/chat/completions", json=ASK)).status_code == 404
+    mine = card(NAME)
+    mine.owner, mine.base = "acme", "tiny"
+    engine.models.append(mine)
+    assert (await owner.post("/v1/chat/completions", json=ASK)).status_code == 200
+    assert (await other.post("/v1/chat/completions", json=ASK)).status_code == 404
+    engine.models.append(card("another"))
+    assert (await other.get("/v1/models/another")).status_code == 200

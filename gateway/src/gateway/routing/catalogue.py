@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 
 from gateway.routing.ports import Card, ModelClient
 from servicekit.errors import Reason, SixfoldError
 from servicekit.logs import get_logger
 
+_REST = 0.1
+"""Seconds between two looks for names that are not known, however many ask."""
 _log = get_logger("gateway.routing")
 
 
@@ -44,6 +47,8 @@ class Catalogue:
         self.services: dict[str, Service] = {}
         self._period = period
         self._listeners: list[Callable[[], None]] = []
+        self._again: asyncio.Task[None] | None = None
+        self._began = float("-inf")
 
     def on_change(self, listener: Callable[[], None]) -> None:
         """Calls `listener` after the models or services changed."""
@@ -87,8 +92,28 @@ class Catalogue:
                     found[card.name] = card
         return found
 
+    @property
+    def answers(self) -> bool:
+        """Whether some service answered the last time."""
+        return any(service.trouble is None for service in self.services.values())
+
+    async def look_again(self) -> None:
+        """Returns after a look that began after the call, shared by all who wait for one.
+
+        What was there before the call is then known, unless a service does not answer.
+        """
+        if self._again is None:
+            self._again = asyncio.create_task(self._look_rested())
+        await asyncio.shield(self._again)
+
+    async def _look_rested(self) -> None:
+        await asyncio.sleep(max(0.0, self._began + _REST - time.monotonic()))
+        self._again = None  # who comes now wants a look of its own
+        await self.look()
+
     async def look(self) -> None:
         """Asks every service once."""
+        self._began = time.monotonic()
         await asyncio.gather(*(self._look_at(service) for service in self.services.values()))
 
     async def _look_at(self, service: Service) -> None:

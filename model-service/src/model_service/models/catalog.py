@@ -19,6 +19,8 @@ from servicekit.logs import get_logger
 
 log = get_logger(__name__)
 
+_FRESH = 1.0
+"""Seconds for which an engine that was well counts as well: another server is not asked for every asker."""
 _REMEMBERED_REQUESTS = 1024
 _REMEMBERED_SECONDS = 86_400.0
 
@@ -49,6 +51,8 @@ class Entry:
     """Held while the model is being brought in or freed."""
     seconds: float = 0.0
     """How long the last load took."""
+    well_at: float = float("-inf")
+    """When its engine last said that it was well, by the monotonic clock."""
 
     @property
     def text_engine(self) -> TextEngine:
@@ -209,12 +213,17 @@ class Catalog:
 
     async def state_of(self, entry: Entry) -> State:
         """The state as it is now: a loaded model whose engine is gone counts as failed."""
-        if entry.state is State.READY and entry.engine is not None:
-            try:
-                async with asyncio.timeout(1.0):
-                    await entry.engine.health()
-            except (SixfoldError, TimeoutError):
-                return State.FAILED
+        if entry.state is not State.READY or entry.engine is None:
+            return entry.state
+        now = time.monotonic()
+        if now - entry.well_at < _FRESH:
+            return entry.state
+        try:
+            async with asyncio.timeout(1.0):
+                await entry.engine.health()
+        except (SixfoldError, TimeoutError):
+            return State.FAILED
+        entry.well_at = now
         return entry.state
 
     async def close(self) -> None:
@@ -245,6 +254,7 @@ class Catalog:
                 card, name=entry.config.name, aliases=entry.config.aliases, origin=entry.config.origin
             )
             entry.state, entry.seconds = State.READY, time.monotonic() - begun
+            entry.well_at = float("-inf")
             log.info("model ready", model=entry.config.name, seconds=round(entry.seconds, 2))
 
     async def _unload(self, entry: Entry) -> None:

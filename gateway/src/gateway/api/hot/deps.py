@@ -19,6 +19,9 @@ from gateway.routing.catalogue import Catalogue
 from gateway.routing.flight import Flight
 from gateway.routing.ports import Asker
 from gateway.routing.router import Plan, Router
+from servicekit.errors import Reason, SixfoldError
+
+_NOT_THERE = (Reason.MODEL_NOT_FOUND, Reason.ENGINE_UNAVAILABLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,23 @@ async def identify(exchange: Exchange, authenticator: Authenticator, scope: str)
         completion.tenant, completion.subject = principal.tenant, principal.subject
     require(principal, scope)
     return principal
+
+
+async def plan_of(
+    deps: HotDeps, model: str, capability: str, exchange: Exchange, principal: Principal
+) -> Plan:
+    """How a request will be answered. Who is told that a model is not there was told by a look just now.
+
+    Raises MODEL_NOT_FOUND, UNSUPPORTED_PARAMETER or ENGINE_UNAVAILABLE.
+    """
+    asked = (model, capability, exchange.request_id, principal.tenant, principal.subject)
+    try:
+        return deps.router.plan(*asked)
+    except SixfoldError as error:
+        if error.reason not in _NOT_THERE or not deps.catalogue.answers:
+            raise
+    await deps.catalogue.look_again()
+    return deps.router.plan(*asked)
 
 
 def asker_of(principal: Principal, exchange: Exchange) -> Asker:

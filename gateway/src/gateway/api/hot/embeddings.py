@@ -8,7 +8,16 @@ from typing import Any
 
 from gateway import metrics
 from gateway.api.exchange import JSON, Exchange
-from gateway.api.hot.deps import HotDeps, asker_of, ends_at, identify, left_until, route_of, served_headers
+from gateway.api.hot.deps import (
+    HotDeps,
+    asker_of,
+    ends_at,
+    identify,
+    left_until,
+    plan_of,
+    route_of,
+    served_headers,
+)
 from gateway.caching.exact import key_of, use_of
 from gateway.events.completion import Completion
 from gateway.openai.embedding import parse_embedding, write_embeddings
@@ -37,9 +46,7 @@ class EmbeddingEndpoint:
         raw = await exchange.body(deps.limits.max_body, deps.limits.body_seconds)
         request = parse_embedding(raw)
         completion.requested_model = request.model
-        plan = deps.router.plan(
-            request.model, _OPERATION, exchange.request_id, principal.tenant, principal.subject
-        )
+        plan = await plan_of(deps, request.model, _OPERATION, exchange, principal)
         end = ends_at(exchange, plan, deps.limits)
         ticket = await deps.admission.admit(
             principal, plan.candidates[0].card.name, len(raw) // _BYTES_A_TOKEN

@@ -13,7 +13,16 @@ import orjson
 from gateway import metrics
 from gateway.api.exchange import JSON, Disconnected, Exchange, Header
 from gateway.api.hot import grounding
-from gateway.api.hot.deps import HotDeps, asker_of, ends_at, identify, left_until, route_of, served_headers
+from gateway.api.hot.deps import (
+    HotDeps,
+    asker_of,
+    ends_at,
+    identify,
+    left_until,
+    plan_of,
+    route_of,
+    served_headers,
+)
 from gateway.api.hot.spans import generation_span
 from gateway.api.hot.streaming import EVENT_STREAM, Stream
 from gateway.caching.exact import key_of, use_of
@@ -92,9 +101,7 @@ async def generate(
     completion = exchange.completion
     assert completion is not None
     completion.requested_model, completion.stream = request.model, request.stream
-    plan = deps.router.plan(
-        request.model, shape.capability, exchange.request_id, principal.tenant, principal.subject
-    )
+    plan = await plan_of(deps, request.model, shape.capability, exchange, principal)
     end = ends_at(exchange, plan, deps.limits)
     card = plan.candidates[0].card
     prompt = size // _BYTES_A_TOKEN

@@ -32,6 +32,9 @@ class ModelsEndpoint:
         principal = await identify(exchange, self._deps.authenticator, "models:read")
         name = unquote(exchange.scope["path"].removeprefix(_PREFIX))
         entry = self._names(principal.tenant).get(name)
+        if entry is None and self._deps.catalogue.answers:
+            await self._deps.catalogue.look_again()
+            entry = self._names(principal.tenant).get(name)
         if entry is None:
             raise model_not_found(name)
         await exchange.respond(200, orjson.dumps(entry), [JSON])
