@@ -9,10 +9,12 @@ import http.client
 import os
 import sys
 
+_SERVICES = ("MODEL", "RETRIEVAL", "TRAINING", "EVAL")
+
 
 def address() -> tuple[str, int]:
     """Where the service answers health questions, seen from inside its container."""
-    given = (os.environ.get(f"SIXFOLD_{name}_SERVICE_OPS_LISTEN") for name in ("MODEL", "RETRIEVAL"))
+    given = (os.environ.get(f"SIXFOLD_{name}_SERVICE_OPS_LISTEN") for name in _SERVICES)
     ops = next((address for address in given if address), None)
     port = ops.rsplit(":", 1)[1] if ops else os.environ.get("SIXFOLD_PORT", "8080")
     return "127.0.0.1", int(port)

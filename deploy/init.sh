@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes what docker compose needs to start: .env with random passwords, and three random keys.
-# Nothing that exists is touched. Everything is readable by its owner only.
+# What exists is kept; lines that .env lacks are added to it. Everything is readable by its owner only.
 set -eu
 umask 077
 cd "$(dirname "$0")/.."
@@ -19,20 +19,19 @@ for name in jwt service objects; do
     [ "$(id -u)" -ne 0 ] || chown "$uid" "$key"
 done
 
+# usage: line NAME VALUE. A value that is there stays as it is.
+line() {
+    grep -q "^$1=" "$env_file" || { printf '%s=%s\n' "$1" "$2" >>"$env_file" && echo "added $1"; }
+}
+
 if [ -e "$env_file" ]; then
     echo "kept $env_file"
-    exit 0
+else
+    echo "# Made by deploy/init.sh; .env.example says what each line means." >"$env_file"
+    echo "made $env_file"
 fi
-cat >"$env_file.new" <<END
-# Made by deploy/init.sh; .env.example says what each line means.
-SIXFOLD_UID=$uid
-SIXFOLD_SECRETS=$secrets
-SIXFOLD_POSTGRES_PASSWORD=$(random_hex 24)
-SIXFOLD_POSTGRES_RETRIEVAL_PASSWORD=$(random_hex 24)
-SIXFOLD_REDIS_PASSWORD=$(random_hex 24)
-SIXFOLD_KAFKA_PASSWORD=$(random_hex 24)
-SIXFOLD_MINIO_PASSWORD=$(random_hex 24)
-SIXFOLD_GRAFANA_PASSWORD=$(random_hex 24)
-END
-mv "$env_file.new" "$env_file"
-echo "made $env_file"
+line SIXFOLD_UID "$uid"
+line SIXFOLD_SECRETS "$secrets"
+for name in POSTGRES POSTGRES_RETRIEVAL POSTGRES_TRAINING POSTGRES_EVAL POSTGRES_MLFLOW REDIS KAFKA MINIO GRAFANA; do
+    line "SIXFOLD_${name}_PASSWORD" "$(random_hex 24)"
+done

@@ -8,13 +8,15 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from parts.composed import kafka_by_its_script
 from parts.packages import CannotGet, cache_folder, unpacked
+from parts.postgres import Postgres, find_postgres
 from parts.report import skip_part
 
 ROOT = Path(__file__).parents[2]
@@ -74,6 +76,29 @@ def composed(compose_cli: list[str], composed_secret: str) -> Callable[[Path], d
         return dict(json.loads(done.stdout)["services"])
 
     return resolve
+
+
+@pytest.fixture(scope="session")
+def given_postgres() -> Iterator[Postgres]:
+    """A server of its own: roles belong to a whole server."""
+    server = find_postgres()
+    if os.environ.get("POSTGRES_URL"):
+        skip_part("postgres", "roles are not made on the server of POSTGRES_URL")
+    yield server
+    server.remove()
+
+
+@pytest.fixture(scope="session")
+def kafka_as_composed(
+    compose: dict[str, Any], composed_secret: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """The address of a Kafka that the compose file's own start script and settings started."""
+    folder = tmp_path_factory.mktemp("kafka")
+    server, address = kafka_by_its_script(ROOT, compose["services"]["kafka"], composed_secret, folder)
+    server.start()
+    assert (folder / "tmp/server.properties").stat().st_mode & 0o077 == 0
+    yield address
+    server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+WITH_WORK = ("retrieval-service", "training-service", "eval-service")
 ONE_SHOT = {"prepare", "databases", "cli"}
 PROFILES = ("--profile", "gpu", "--profile", "tools")
 SECRET_WORDS = re.compile(r"PASSWORD|SECRET|TOKEN|_URL$|_KEY$")
@@ -49,10 +50,17 @@ def test_docker_compose_accepts_it(
     gateway = services["gateway"]["environment"]
     assert initialised["SIXFOLD_REDIS_PASSWORD"] in gateway["SIXFOLD_CACHE_URL"]
     assert gateway["SIXFOLD_STORE_URL"].startswith("postgresql://sixfold:")
-    retrieval = services["retrieval-service"]["environment"]
-    for name in ("SIXFOLD_BUS_URL", "SIXFOLD_OBJECTS_URL", "SIXFOLD_OBJECTS_KEY_FILE"):
-        assert gateway[name] == retrieval[name], "what one writes the other reads"
-        assert " " not in gateway[name]
+    for service in ("retrieval-service", "training-service", "eval-service"):
+        environment = services[service]["environment"]
+        for name in ("SIXFOLD_BUS_URL", "SIXFOLD_OBJECTS_URL", "SIXFOLD_OBJECTS_KEY_FILE"):
+            assert gateway[name] == environment[name], "what one writes the other reads"
+            assert " " not in gateway[name]
+    models = services["model-service"]["environment"]
+    assert models["SIXFOLD_OBJECTS_URL"] == gateway["SIXFOLD_OBJECTS_URL"], "trained models come from there"
+    assert models["SIXFOLD_OBJECTS_KEY_FILE"] == gateway["SIXFOLD_OBJECTS_KEY_FILE"]
+    mlflow = services["mlflow"]["environment"]
+    assert mlflow["AWS_SECRET_ACCESS_KEY"] == initialised["SIXFOLD_MINIO_PASSWORD"]
+    assert not any(" " in value for value in mlflow.values())
     assert initialised["SIXFOLD_MINIO_PASSWORD"] in gateway["SIXFOLD_OBJECTS_URL"]
     assert initialised["SIXFOLD_KAFKA_PASSWORD"] in gateway["SIXFOLD_BUS_URL"]
     assert services["gateway"]["user"] == f"{initialised['SIXFOLD_UID']}:0"
@@ -61,7 +69,7 @@ def test_docker_compose_accepts_it(
 def test_refuses_to_start_without_each_secret(
     compose_cli: list[str], root: Path, initialised: dict[str, str]
 ) -> None:
-    assert len(initialised) == 8
+    assert len(initialised) == 11
     for name in initialised:
         missing = {key: value for key, value in initialised.items() if key != name}
         done = config(compose_cli, root, missing)
@@ -91,8 +99,19 @@ def test_init_makes_private_random_secrets_once(root: Path, tmp_path: Path) -> N
         assert re.fullmatch(r"[0-9a-f]{64}", first[name])
         assert first[name] != second[name]
     passwords = [line for text in (first, second) for line in text["env"].splitlines() if "PASSWORD" in line]
-    assert len(set(passwords)) == 12
+    assert len(set(passwords)) == 18
     assert "SIXFOLD_UID=0\n" not in first["env"]
+
+
+def test_init_adds_what_an_older_env_lacks_and_keeps_the_rest(root: Path, tmp_path: Path) -> None:
+    env = {**os.environ, "SIXFOLD_SECRETS": str(tmp_path / "secrets")}
+    file = tmp_path / "env"
+    file.write_text("# mine\nSIXFOLD_POSTGRES_PASSWORD=mine\nSIXFOLD_PORT=9090\n")
+    subprocess.run(["sh", "deploy/init.sh", str(file)], cwd=root, env=env, check=True, timeout=20)
+    text = file.read_text()
+    assert text.startswith("# mine\nSIXFOLD_POSTGRES_PASSWORD=mine\nSIXFOLD_PORT=9090\n")
+    assert text.count("SIXFOLD_POSTGRES_PASSWORD=") == 1
+    assert re.search(r"^SIXFOLD_POSTGRES_MLFLOW_PASSWORD=[0-9a-f]{48}$", text, re.MULTILINE)
 
 
 def test_the_example_names_what_init_writes(root: Path, initialised: dict[str, str]) -> None:
@@ -127,25 +146,32 @@ def test_only_the_gateway_and_grafana_are_published_and_on_loopback(compose: dic
 def test_parts_without_a_password_are_reached_by_those_that_need_them_only(compose: dict[str, Any]) -> None:
     on = {
         network: {name for name, s in compose["services"].items() if network in s.get("networks", [])}
-        for network in ("vectors", "events")
+        for network in ("vectors", "events", "tracking")
     }
     assert on == {
         "vectors": {"chroma", "retrieval-service"},
-        "events": {"kafka", "gateway", "retrieval-service"},
+        "events": {"kafka", "gateway", "retrieval-service", "training-service", "eval-service"},
+        "tracking": {"mlflow", "training-service", "postgres", "minio"},
     }
+    assert compose["services"]["mlflow"]["networks"] == ["tracking"]
 
 
 def test_each_service_has_records_of_its_own(compose: dict[str, Any]) -> None:
     def database(service: str, name: str) -> tuple[str, str]:
         url = compose["services"][service]["environment"][name]
-        found = re.fullmatch(r"postgresql://(\w+):.*@postgres:5432/(\w+)", url)
+        found = re.fullmatch(r"postgresql(?:\+psycopg2)?://(\w+):.*@postgres:5432/(\w+)", url)
         assert found
         return found[1], found[2]
 
-    gateway = database("gateway", "SIXFOLD_STORE_URL")
-    retrieval = database("retrieval-service", "SIXFOLD_RETRIEVAL_SERVICE_STORE_URL")
-    assert gateway[0] != retrieval[0], "roles"
-    assert gateway[1] != retrieval[1], "databases"
+    given = [
+        database("gateway", "SIXFOLD_STORE_URL"),
+        database("retrieval-service", "SIXFOLD_RETRIEVAL_SERVICE_STORE_URL"),
+        database("training-service", "SIXFOLD_TRAINING_SERVICE_STORE_URL"),
+        database("eval-service", "SIXFOLD_EVAL_SERVICE_STORE_URL"),
+        database("mlflow", "MLFLOW_BACKEND_STORE_URI"),
+    ]
+    assert len({role for role, _ in given}) == len(given), "roles"
+    assert len({name for _, name in given}) == len(given), "databases"
 
 
 def test_every_service_is_hardened(compose: dict[str, Any]) -> None:
@@ -198,7 +224,19 @@ def test_every_file_it_mounts_or_builds_from_exists(compose: dict[str, Any], roo
 
 
 def test_drains_before_it_is_killed(compose: dict[str, Any]) -> None:
-    for name in ("gateway", "model-service", "model-service-gpu", "retrieval-service"):
+    for name in ("gateway", "model-service", "model-service-gpu", *WITH_WORK):
         service = compose["services"][name]
         drain = float(service["environment"]["SIXFOLD_DRAIN_SECONDS"])
         assert float(service["stop_grace_period"].removesuffix("s")) > drain
+
+
+def test_a_job_reaches_its_own_limit_before_its_container_does(compose: dict[str, Any]) -> None:
+    for name, prefix in (("training-service", "TRAINING"), ("eval-service", "EVAL")):
+        service = compose["services"][name]
+        environment = service["environment"]
+        at_once = (
+            environment.get("SIXFOLD_TRAINING_SERVICE_WORKERS") or environment["SIXFOLD_EVAL_SERVICE_SLOTS"]
+        )
+        jobs = int(at_once) * int(environment[f"SIXFOLD_{prefix}_SERVICE_JOB_MEMORY_BYTES"])
+        limit = int(service["deploy"]["resources"]["limits"]["memory"].removesuffix("G")) * 2**30
+        assert limit - jobs >= 2**29, f"{name}: nothing is left for the service itself"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-SERVICES = ("gateway", "model-service", "retrieval-service", "cli")
+SERVICES = ("gateway", "model-service", "retrieval-service", "training-service", "eval-service", "cli")
 
 
 @pytest.mark.parametrize("name", ["deploy/Dockerfile", "deploy/otel/Dockerfile", "deploy/minio/Dockerfile"])
@@ -134,7 +134,13 @@ def answering() -> Iterator[HTTPServer]:
 
 @pytest.mark.parametrize(
     "variable",
-    ["SIXFOLD_PORT", "SIXFOLD_MODEL_SERVICE_OPS_LISTEN", "SIXFOLD_RETRIEVAL_SERVICE_OPS_LISTEN"],
+    [
+        "SIXFOLD_PORT",
+        "SIXFOLD_MODEL_SERVICE_OPS_LISTEN",
+        "SIXFOLD_RETRIEVAL_SERVICE_OPS_LISTEN",
+        "SIXFOLD_TRAINING_SERVICE_OPS_LISTEN",
+        "SIXFOLD_EVAL_SERVICE_OPS_LISTEN",
+    ],
 )
 def test_healthcheck_tells_living_from_ready(root: Path, answering: HTTPServer, variable: str) -> None:
     port = str(answering.server_port)

@@ -200,7 +200,7 @@ def test_prometheus_scrapes_what_compose_runs(root: Path, compose: dict[str, Any
             hosts |= set(lookup["names"])
     assert hosts <= set(compose["services"])
     text = (root / "deploy/prometheus/prometheus.yml").read_text()
-    for name in ("model-service", "retrieval-service"):
+    for name in ("model-service", "retrieval-service", "training-service", "eval-service"):
         variable = f"SIXFOLD_{name.replace('-', '_').upper()}_OPS_LISTEN"
         ops = compose["services"][name]["environment"][variable]
         assert f"{name}:{ops.split(':')[1]}" in text
