@@ -50,6 +50,14 @@ class Api:
         with self._open(method, path, self.timeout, headers, json=body) as answer:
             return self._json(answer)
 
+    def answer(
+        self, path: str, body: object, headers: Mapping[str, str] | None = None
+    ) -> tuple[httpx.Headers, dict[str, Any]]:
+        """Headers and JSON of one whole answer."""
+        with self._open("POST", path, self.timeout, headers, json=body) as answer:
+            told: dict[str, Any] = self._json(answer)
+            return answer.headers, told
+
     def change(self, method: str, path: str, body: object = None, *, patience: float = _PATIENCE) -> Any:
         """A call that changes something, with an idempotency key; tried again while a limit holds it up."""
         return self._patiently(method, path, patience, json=body)
