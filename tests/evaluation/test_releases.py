@@ -222,14 +222,26 @@ async def test_a_canary_promotes_by_itself_what_people_like(
     done = await becomes(acme, made.id, rel.RELEASE_STATUS_PROMOTED)
     assert done.canary.low > 0
     assert "Better on feedback" in done.reason
-    assert "sixfold_eval_canary_observations_total" in shared_eval.metrics()
+    page = shared_eval.metrics()
+    assert "sixfold_eval_canary_observations_total" in page
+    assert 'sixfold_eval_gate_decisions_total{decision="passed"} ' in page
+    assert 'sixfold_eval_release_steps_total{state="promoted"} ' in page
+    assert 'sixfold_eval_items_total{outcome="passed"} ' in page
 
 
 async def test_a_canary_rolls_back_by_itself_what_people_dislike(
-    acme: Evaluation, runs: dict[str, str]
+    acme: Evaluation, runs: dict[str, str], shared_eval: EvalProcess
 ) -> None:
     made = await release(acme, runs, "canary")
     await becomes(acme, made.id, rel.RELEASE_STATUS_CANARY)
+
+    async def shown() -> bool:
+        page = await asyncio.to_thread(shared_eval.metrics)
+        return 'sixfold_eval_canaries{share="0.2"} 1.0' in page and (
+            'sixfold_eval_releases{state="canary"} 1.0' in page
+        )
+
+    assert await until(shown, 30)
     for _ in range(60):
         await judged(acme, "old", good=True)
         await judged(acme, "new", good=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import grpc.aio
 
-from eval_service import metrics
+from eval_service import figures
 from eval_service.adapters.finished import FinishedRuns
 from eval_service.adapters.host import host_calls
 from eval_service.adapters.model_client import GrpcModels, Patience
@@ -55,7 +55,8 @@ class Service:
         self._bell = Bell()
         jobs = Jobs(store, source=NAME, prefixes=PREFIXES, wake=self._relay.wake)
         records = EvalRecords(store, jobs)
-        self._releases = ReleaseRecords(store, announced=self._relay.wake)
+        self._releases = ReleaseRecords(store, announced=self._relay.wake, stepped=figures.stepped)
+        self._counting = figures.Counting(self._releases)
         finished = FinishedRuns(records, objects)
         patience = Patience(seconds=settings.ask_seconds, tries=settings.ask_tries)
         models = GrpcModels(channel, identity, patience)
@@ -76,6 +77,7 @@ class Service:
             ),
             calls=host_calls(models, records),
             telemetry_url=settings.telemetry_url,
+            ended=figures.ended,
         )
         self._conductor = Conductor(self._releases, finished, moved=self._moved)
         self.servicer = EvalService(
@@ -108,6 +110,7 @@ class Service:
         self._relay.start()
         self._worker.start()
         self._conductor.start()
+        self._counting.start()
         self._subscription = self._bus.subscribe(
             [REQUESTS, FEEDBACK],
             GROUP,
@@ -125,6 +128,7 @@ class Service:
         if self._subscription is not None:
             await self._subscription.close()
         await self._conductor.close()
+        await self._counting.close()
         await self._worker.close()
         await self._relay.close()
         await self._channel.close()
@@ -133,7 +137,6 @@ class Service:
         await self._store.close()
 
     def _moved(self, release: Release) -> None:
-        metrics.RELEASES.labels(release.state.value).inc()
         self._bell.ring()
 
 

@@ -15,6 +15,23 @@ ASKING = Histogram(
 RELEASES = Counter(
     "sixfold_eval_release_steps_total", "Steps of releases, by the state that they led to.", ("state",)
 )
+GATE = Counter(
+    "sixfold_eval_gate_decisions_total", "Decisions of the gate: passed or refused.", ("decision",)
+)
+RELEASES_OPEN = Gauge(
+    "sixfold_eval_releases", "Releases that have not come to their end, by state.", ("state",)
+)
+CANARIES = Gauge(
+    "sixfold_eval_canaries", "Names with a canary, by the share of requests that goes to it.", ("share",)
+)
+ITEMS = Counter(
+    "sixfold_eval_items_total", "Items of finished runs, by outcome (passed, failed, errored).", ("outcome",)
+)
+BATCHED = Counter(
+    "sixfold_eval_batch_requests_total",
+    "Requests of finished batches, by outcome (completed, failed).",
+    ("outcome",),
+)
 CANARY = Counter(
     "sixfold_eval_canary_observations_total",
     "Answers and feedback that canaries were judged by, each once.",

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
         Steer,
         Stood,
     )
-    from servicekit.jobs.worker import HostCall, Worker, WorkLimits
+    from servicekit.jobs.worker import Ended, HostCall, Worker, WorkLimits
 
 _WHERE = {
     "jobs": ("Jobs",),
@@ -48,7 +48,7 @@ _WHERE = {
         *("Broke", "Checkpoint", "Claim", "Done", "Job", "JobEvent", "Lost", "NewJob", "Note", "Outcome"),
         *("Status", "Steer", "Stood"),
     ),
-    "worker": ("HostCall", "WorkLimits", "Worker"),
+    "worker": ("Ended", "HostCall", "WorkLimits", "Worker"),
 }
 
 
@@ -65,6 +65,7 @@ __all__ = [
     "Checkpoint",
     "Claim",
     "Done",
+    "Ended",
     "HostCall",
     "Job",
     "JobEvent",

@@ -26,6 +26,9 @@ from servicekit.objects import Objects
 HostCall = Callable[[Claim, Mapping[str, Any]], Awaitable[Any]]
 """What a job's process may ask the service for. Arguments and answer are JSON; raises SixfoldError."""
 
+Ended = Callable[[Claim, Outcome], None]
+"""Hears how an attempt ended, once that is written. For figures: after a crash it may never come."""
+
 _EXIT_SECONDS = 10.0
 _NOTES = 200
 _ASKING = 32
@@ -72,6 +75,7 @@ class Attempt:
         limits: WorkLimits,
         calls: Mapping[str, HostCall],
         telemetry_url: str,
+        ended: Ended = lambda claim, outcome: None,
     ) -> None:
         self._jobs = jobs
         self._claim = claim
@@ -81,6 +85,7 @@ class Attempt:
         self._limits = limits
         self._calls = calls
         self._telemetry_url = telemetry_url
+        self._ended = ended
         self._memory = min(claim.memory_bytes or limits.memory_bytes, limits.memory_bytes)
         self._seconds = min(claim.seconds or limits.seconds, limits.seconds)
         now = time.monotonic()
@@ -128,6 +133,7 @@ class Attempt:
                 outcome = await self._work()
                 if not self._lost:
                     ended = await self._finish(outcome)
+                    self._tell_end(outcome)
             except Lost:
                 pass
             finally:
@@ -140,6 +146,12 @@ class Attempt:
                 _log.info(
                     "job attempt ended", job=claim.id, kind=claim.kind, ended=ended, seconds=round(seconds, 3)
                 )
+
+    def _tell_end(self, outcome: Outcome) -> None:
+        try:
+            self._ended(self._claim, outcome)
+        except Exception as error:  # the job has ended all the same
+            _log.warning("a job's end was not counted", job=self._claim.id, exc_info=error)
 
     async def _work(self) -> Outcome:
         name = f"{self._claim.id}-{self._claim.fence}"

@@ -14,7 +14,7 @@ from servicekit.bus.base import Bus, Event, Subscription
 from servicekit.bus.topics import JOBS as TOPIC
 from servicekit.errors import SixfoldError
 from servicekit.jobs import metrics
-from servicekit.jobs.attempt import Attempt, HostCall, WorkLimits
+from servicekit.jobs.attempt import Attempt, Ended, HostCall, WorkLimits
 from servicekit.jobs.jobs import Jobs
 from servicekit.jobs.launchers import Launcher
 from servicekit.jobs.types import Status
@@ -22,7 +22,7 @@ from servicekit.logs import get_logger
 from servicekit.objects import Objects
 from sixfold.events.v1 import job_pb2
 
-__all__ = ["HostCall", "WorkLimits", "Worker"]
+__all__ = ["Ended", "HostCall", "WorkLimits", "Worker"]
 
 _COUNT_SECONDS = 5.0
 _log = get_logger("servicekit.jobs")
@@ -34,7 +34,7 @@ class Worker:
     `handlers` gives each kind the function that does it, as `"package.module:function"`. `group` names the
     service's workers to the bus. `calls` are what a job's process may ask the service for by name. An event
     that says "job.created" only wakes the worker: what counts is the row, which a sweep finds as well.
-    `telemetry_url` is where the processes' spans go.
+    `telemetry_url` is where the processes' spans go. `ended` hears how attempts ended, for figures.
     """
 
     def __init__(
@@ -49,6 +49,7 @@ class Worker:
         limits: WorkLimits = WorkLimits(),  # noqa: B008  frozen
         calls: Mapping[str, HostCall] | None = None,
         telemetry_url: str = "off",
+        ended: Ended = lambda claim, outcome: None,
     ) -> None:
         self._jobs = jobs
         self._bus = bus
@@ -59,6 +60,7 @@ class Worker:
         self._limits = limits
         self._calls = dict(calls or {})
         self._telemetry_url = telemetry_url
+        self._told = ended
         self._name = f"{os.uname().nodename}-{os.getpid()}-{uuid4().hex[:8]}"
         self._woken = asyncio.Event()
         self._draining = False
@@ -152,6 +154,7 @@ class Worker:
             limits,
             self._calls,
             self._telemetry_url,
+            self._told,
         )
         task = asyncio.create_task(attempt.run(), name=f"job {claim.id}")
         self._running[task] = attempt

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import and_, insert, select, update
+from sqlalchemy import and_, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -51,12 +51,32 @@ class Route:
     revision: int
 
 
-class ReleaseRecords:
-    """Another tenant's release is NOT_FOUND. `announced` is called after a transaction with an event."""
+@dataclass(frozen=True, slots=True)
+class UnderWay:
+    """How many releases have not come to their end."""
 
-    def __init__(self, store: Store, *, announced: Callable[[], None] = lambda: None) -> None:
+    states: Mapping[State, int]
+    shares: Mapping[float, int]
+    """Canaries by the share of requests that goes to the candidate."""
+
+
+class ReleaseRecords:
+    """Another tenant's release is NOT_FOUND.
+
+    `announced` is called after a transaction with an event, `stepped` after a step with what was (None for a
+    new release) and what is.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        announced: Callable[[], None] = lambda: None,
+        stepped: Callable[[Release | None, Release], None] = lambda before, after: None,
+    ) -> None:
         self._store = store
         self._announced = announced
+        self._stepped = stepped
 
     async def create(self, release: Release, attempt: Attempt, *, role: str = "") -> Release:
         """CONFLICT while another release of the alias is on its way. `role` is its subject's."""
@@ -79,6 +99,7 @@ class ReleaseRecords:
                 Reason.CONFLICT, "Another release of this name is on its way.", param="alias"
             ) from None
         self._announced()
+        self._stepped(None, release)
         return release
 
     async def get(self, tenant: str, id: str) -> Release:
@@ -106,6 +127,20 @@ class ReleaseRecords:
             found = await connection.execute(query.order_by(releases.c.changed_us).limit(limit))
             return [_BODY.validate_json(bytes(row.body)) for row in found]
 
+    async def under_way(self) -> UnderWay:
+        """Of all tenants: for the service's own figures."""
+        async with self._store.read() as connection:
+            states = await connection.execute(
+                select(releases.c.state, func.count()).where(releases.c.is_active).group_by(releases.c.state)
+            )
+            shares = await connection.execute(
+                select(routes.c.share, func.count()).where(routes.c.candidate != "").group_by(routes.c.share)
+            )
+            return UnderWay(
+                {State(state): int(number) for state, number in states},
+                {float(share): int(number) for share, number in shares},
+            )
+
     async def change(
         self,
         tenant: str,
@@ -127,6 +162,7 @@ class ReleaseRecords:
             if attempt is not None:
                 await keep_answer(connection, tenant, attempt, changed)
         self._announced()
+        self._stepped(release, changed)
         return changed
 
     async def roll_back(
@@ -140,6 +176,7 @@ class ReleaseRecords:
             changed = await self._apply(connection, release, decide, actor)
             await keep_answer(connection, tenant, attempt, changed)
         self._announced()
+        self._stepped(release, changed)
         return changed
 
     async def route(self, tenant: str, alias: str) -> Route | None:
