@@ -14,7 +14,7 @@ from parts.training import Training, TrainingProcess
 
 from servicekit.bus import Event
 from servicekit.errors import Reason, SixfoldError
-from sixfold.events.v1 import request_pb2
+from sixfold.events.v1 import release_pb2, request_pb2
 from sixfold.jobs.v1 import job_pb2
 from sixfold.training.v1 import dataset_pb2
 from sixfold.training.v1 import training_service_pb2 as pb
@@ -91,6 +91,7 @@ async def test_a_file_becomes_a_data_set_and_the_data_set_a_model(
     assert manifest["data_sha256"] == model.data_sha256
     assert str(training_process.home) not in json.dumps(manifest)
     _check_registry(training_process, model)
+    await _release_in_the_registry(training, model)
     told = (await training.call(pb.ListJobEventsRequest(job_id=job.id))).events
     assert any("validation loss" in event.message for event in told)
     jobs = (await training.call(pb.ListJobsRequest(kind="fine_tuning", metadata={"why": "test"}))).jobs
@@ -119,13 +120,47 @@ def _check_registry(process: TrainingProcess, model: pb.TrainedModel) -> None:
     import mlflow
 
     client = mlflow.MlflowClient(f"sqlite:///{process.home / 'mlflow.db'}")
-    found = client.get_model_version_by_alias(model.registered_name, "challenger")
+    found = client.get_model_version(model.registered_name, model.registered_version)
     assert found.run_id == model.run_id
     assert found.tags["sixfold.data_sha256"] == model.data_sha256
     run = client.get_run(model.run_id)
     assert run.data.params["seed"] == "1"
     losses = client.get_metric_history(model.run_id, "loss")
     assert len(losses) == int(run.data.params["steps"])
+
+
+async def _release_in_the_registry(training: Training, model: pb.TrainedModel) -> None:
+    """The name's champion and challenger, from release events that come five times each."""
+    import mlflow
+
+    client = mlflow.MlflowClient(f"sqlite:///{training.service.home / 'mlflow.db'}")
+
+    async def step(status: str, revision: int) -> dict[str, str]:
+        told = release_pb2.ReleaseChanged(
+            release_id="rel_1",
+            alias="support",
+            status=status,
+            champion="tiny",
+            candidate=model.name,
+            route_revision=revision,
+            approved_by=["ada"],
+        )
+        event = _event("release.changed", told, "rel_1")
+        await training.publish("sixfold.releases", *[event] * 5)
+        end = time.monotonic() + 120
+        wanted = 'sixfold_training_registry_moves_total{outcome="shown"} ' + f"{revision}.0"
+        while wanted not in training.service.metrics():
+            assert time.monotonic() < end, training.service.log()
+            await asyncio.sleep(0.2)
+        aliases = client.get_registered_model("acme.support").aliases
+        return {alias: str(version) for alias, version in aliases.items()}
+
+    assert await step("canary", 1) == {"challenger": "1"}
+    assert await step("promoted", 2) == {"champion": "1"}
+    (version,) = client.search_model_versions("name = 'acme.support'")
+    assert version.run_id == model.run_id
+    assert version.tags["sixfold.release_status"] == "promoted"
+    assert version.tags["sixfold.approved_by"] == "ada"
 
 
 async def test_a_training_pauses_and_goes_on(training: Training) -> None:

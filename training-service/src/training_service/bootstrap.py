@@ -7,8 +7,8 @@ from typing import Any
 
 import grpc.aio
 
-from servicekit.bus import Bus, Subscription, open_bus
-from servicekit.bus.topics import FEEDBACK, REQUESTS
+from servicekit.bus import Bus, Event, Subscription, open_bus
+from servicekit.bus.topics import FEEDBACK, RELEASES, REQUESTS
 from servicekit.identity import ServiceIdentity, load_key
 from servicekit.jobs import Claim, Jobs, Worker, WorkLimits
 from servicekit.jobs.launchers import Launcher, open_launcher
@@ -16,9 +16,12 @@ from servicekit.objects import Objects, open_objects
 from servicekit.outbox import Relay
 from servicekit.rpc import Tls, open_channel
 from servicekit.store import Store
+from training_service import figures
+from training_service.adapters import moves
 from training_service.adapters.kept import GROUP, Kept
 from training_service.adapters.model_host import ModelHost
 from training_service.adapters.records import SqlRecords
+from training_service.adapters.registrar import Registrar
 from training_service.api.service import TrainingService
 from training_service.datasets.shapes import Limits
 from training_service.orders.service import Orders
@@ -48,7 +51,7 @@ class Service:
         self._bus = bus
         self._objects = objects
         self._channel = channel
-        self._subscription: Subscription | None = None
+        self._subscriptions: list[Subscription] = []
         self._relay = Relay(store, bus)
         self._jobs = Jobs(
             store,
@@ -60,6 +63,12 @@ class Service:
         self._kept = Kept(store, days=settings.keep_days)
         self._host = ModelHost(channel, identity, seconds=settings.add_model_seconds)
         records = SqlRecords(store, self._jobs)
+        self._moves = moves.Moves(store, days=settings.keep_days)
+        self._registrar = None
+        if settings.tracking:
+            self._registrar = Registrar(
+                self._moves, records, url=settings.tracking, seconds=settings.registry_seconds
+            )
         bases = {
             name: BaseModel(url, settings.parameters.get(name, _UNKNOWN_PARAMETERS))
             for name, url in settings.bases.items()
@@ -87,12 +96,16 @@ class Service:
                 ),
                 calls={"feedback": self._feedback, "add_model": self._add_model},
                 telemetry_url=settings.telemetry_url,
+                ended=figures.ended,
             )
 
     def start(self) -> None:
         """Work begins: events go out and come in, jobs are claimed."""
         self._relay.start()
-        self._subscription = self._bus.subscribe([REQUESTS, FEEDBACK], GROUP, self._kept)
+        self._subscriptions.append(self._bus.subscribe([REQUESTS, FEEDBACK], GROUP, self._kept))
+        if self._registrar is not None:
+            self._registrar.start()
+            self._subscriptions.append(self._bus.subscribe([RELEASES], moves.GROUP, self._released))
         if self._worker is not None:
             self._worker.start()
 
@@ -104,13 +117,20 @@ class Service:
         """In the reverse order. Running jobs keep a checkpoint and go on elsewhere, or here next time."""
         if self._worker is not None:
             await self._worker.close()
-        if self._subscription is not None:
-            await self._subscription.close()
+        for subscription in self._subscriptions:
+            await subscription.close()
+        if self._registrar is not None:
+            await self._registrar.close()
         await self._relay.close()
         await self._channel.close()
         await self._objects.close()
         await self._bus.close()
         await self._store.close()
+
+    async def _released(self, event: Event) -> None:
+        await self._moves(event)
+        if self._registrar is not None:
+            self._registrar.wake()
 
     async def _feedback(self, claim: Claim, arguments: Mapping[str, Any]) -> Any:
         return await self._kept.rows(

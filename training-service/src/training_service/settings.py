@@ -75,6 +75,9 @@ class TrainingServiceSettings(ServiceSettings):
     add_model_seconds: float = Field(
         300.0, gt=0, description="Longest wait for model-service to add a model."
     )
+    registry_seconds: float = Field(
+        60.0, gt=0, description="Longest run of the process that moves aliases in the model registry."
+    )
 
     max_file_bytes: int = Field(512 << 20, ge=1, description="Largest file that rows are read from.")
     max_rows: int = Field(1_000_000, ge=1, description="Rows of one source.")

@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, Connection, Double, Index, LargeBinary, MetaData, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    Double,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    insert,
+)
 
 METADATA = MetaData()
+_REGISTRY = MetaData()
 
 DATASETS = Table(
     "datasets",
@@ -58,6 +73,33 @@ FEEDBACK = Table(
     Index("feedback_by_age", "tenant", "at", "feedback_id"),
 )
 
+MOVES = Table(
+    "release_moves",
+    _REGISTRY,
+    Column("tenant", String(63), primary_key=True),
+    Column("alias", String(256), primary_key=True),
+    Column("revision", BigInteger, primary_key=True, autoincrement=False),
+    Column("release_id", String(64), nullable=False),
+    Column("status", String(32), nullable=False),
+    Column("champion", String(256), nullable=False),
+    Column("candidate", String(256), nullable=False),
+    Column("policy", String(256), nullable=False),
+    Column("policy_sha256", String(64), nullable=False),
+    Column("approved_by", Text, nullable=False),  # JSON
+    Column("at", Double, nullable=False),
+    Column("shown", Boolean, nullable=False),
+    Column("registered", Boolean, nullable=False),  # whether the registry knows the name
+    Index("release_moves_waiting", "shown", "at"),
+)
+
+REGISTRAR = Table(
+    "registrar_lease",
+    _REGISTRY,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("owner", String(64), nullable=False),
+    Column("expires_at", Double, nullable=False),
+)
+
 
 def create_tables(connection: Connection) -> None:
     """For the migration."""
@@ -67,3 +109,14 @@ def create_tables(connection: Connection) -> None:
 def drop_tables(connection: Connection) -> None:
     """The way back."""
     METADATA.drop_all(connection, checkfirst=False)
+
+
+def create_registry_tables(connection: Connection) -> None:
+    """For the second migration."""
+    _REGISTRY.create_all(connection, checkfirst=False)
+    connection.execute(insert(REGISTRAR).values(id=1, owner="", expires_at=0.0))
+
+
+def drop_registry_tables(connection: Connection) -> None:
+    """The way back."""
+    _REGISTRY.drop_all(connection, checkfirst=False)

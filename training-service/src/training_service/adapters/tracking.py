@@ -1,4 +1,4 @@
-"""MLflow: a run, its figures and artifacts, and a registered version called challenger. In jobs alone.
+"""MLflow: a run, its figures and artifacts, and a registered version. In jobs alone.
 
 A job that is tried again finds the run and the version of its first try by the job's id.
 """
@@ -14,7 +14,6 @@ from servicekit.jobs.child import JobFault
 from training_service.trainers.plan import Plan
 from training_service.trainers.ports import Trained
 
-ALIAS = "challenger"
 _BATCH = 900
 
 
@@ -101,5 +100,4 @@ def _register(client: Any, name: str, run_id: str, tags: dict[str, str]) -> str:
     if not client.search_registered_models(f"name = '{name}'"):
         client.create_registered_model(name, tags=tags)
     made = client.create_model_version(name, source=f"runs:/{run_id}/manifest.json", run_id=run_id, tags=tags)
-    client.set_registered_model_alias(name, ALIAS, made.version)
     return str(made.version)
