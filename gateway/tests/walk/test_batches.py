@@ -97,7 +97,8 @@ async def test_a_batch_from_order_to_answers(
     assert (await client.files.content(done.output_file_id)).content == LINE
     file = await client.files.retrieve(done.output_file_id)
     assert (file.filename, file.bytes) == (f"{batch_id}_output.jsonl", len(LINE))
-    assert file.expires_at is not None
+    assert file.purpose == "batch_output"
+    assert file.expires_at == file.created_at + 30 * 86400
 
 
 async def test_an_output_is_one_file_and_stays_deleted(

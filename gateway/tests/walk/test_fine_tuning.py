@@ -12,6 +12,8 @@ import pytest
 from parts.fake_engine import FakeEngine
 from parts.fake_training import FakeTraining, JobsServer, training_server
 
+from servicekit.objects import open_objects
+
 JOBS = "/v1/fine_tuning/jobs"
 ESTIMATES = "/v1/fine_tuning/estimates"
 NO_JOB, NO_FILE = f"ftjob-{'0' * 24}", f"file-{'0' * 24}"
@@ -81,6 +83,37 @@ async def test_a_job_from_order_to_model(client: openai.AsyncOpenAI, training: F
     assert (done.status, done.trained_tokens) == ("succeeded", 1200)
     assert done.fine_tuned_model == "ft:smol:default:support:abc123"
     assert done.finished_at is not None
+
+
+async def test_a_jobs_losses_become_one_file_of_the_tenants(
+    ready: Any, client: openai.AsyncOpenAI, training: FakeTraining
+) -> None:
+    job = await client.fine_tuning.jobs.create(model="smol", training_file=await upload(client))
+    table = b"step,train_loss,valid_loss\n1,2.5,\n2,1.25,1.5\n"
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield table
+
+    objects = open_objects(f"file://{ready.home / 'objects'}")
+    kept = await objects.put(f"default/{job.id}/results", chunks(), limit=1000)
+    await objects.close()
+    assert job.result_files == []
+    training.finish(job.id, results={"object_key": kept.key, "bytes": kept.bytes})
+    seen = await asyncio.gather(*(client.fine_tuning.jobs.retrieve(job.id) for _ in range(3)))
+    (results,) = {tuple(each.result_files) for each in seen}
+    assert len(results) == 1
+    assert (await client.files.content(results[0])).content == table
+    file = await client.files.retrieve(results[0])
+    assert (file.filename, file.purpose) == ("step_metrics.csv", "fine-tune-results")
+    listed = [each async for each in client.fine_tuning.jobs.list()]
+    assert listed[0].result_files == list(results)
+    with pytest.raises(openai.NotFoundError):
+        await ready.openai(tenant="umbrella").files.content(results[0])
+    # a service that is wrong about whose object it is opens nothing, and the job is shown all the same
+    wrong = await client.fine_tuning.jobs.create(model="smol", training_file=await upload(client))
+    training.finish(wrong.id, results={"object_key": f"umbrella/x/{'a' * 64}", "bytes": 3})
+    told = await client.fine_tuning.jobs.retrieve(wrong.id)
+    assert (told.status, told.result_files) == ("succeeded", [])
 
 
 async def test_preferences_older_numbers_and_a_data_set(

@@ -19,6 +19,7 @@ from servicekit.objects import Objects, Stored
 
 _GATEWAY = "gateway"
 """Who deletes what has expired."""
+_OF_BATCHES = ("batch", "batch_output")
 _FOR_GOOD = 10 * 365 * 86_400.0
 """Seconds for which it is known that something was adopted."""
 
@@ -198,7 +199,7 @@ class FilesService:
     def record_of(self, owned: Owned, wanted: NewFile, stored: Stored) -> FileRecord:
         """The record of a file that is stored now."""
         now = self._clock()
-        lifetime = wanted.expires_after or (BATCH_LIFETIME if wanted.purpose == "batch" else None)
+        lifetime = wanted.expires_after or (BATCH_LIFETIME if wanted.purpose in _OF_BATCHES else None)
         return FileRecord(
             id=owned.id,
             tenant=owned.tenant,

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Purpose = Literal["assistants", "batch", "fine-tune", "vision", "user_data", "evals"]
+Purpose = Literal[
+    "assistants", "batch", "fine-tune", "vision", "user_data", "evals", "batch_output", "fine-tune-results"
+]
+"""The last two are what jobs leave."""
 PURPOSES: tuple[Purpose, ...] = ("assistants", "batch", "fine-tune", "vision", "user_data", "evals")
 """What a caller may say that a file is for."""
 
@@ -13,7 +16,7 @@ FileState = Literal["pending", "stored", "deleting"]
 UploadState = Literal["pending", "completed", "cancelled", "expired"]
 
 BATCH_LIFETIME = 30 * 86_400
-"""Seconds after which a file for a batch goes, when its owner says nothing else."""
+"""Seconds after which a file for a batch, or one that it left, goes when its owner says nothing else."""
 
 ADOPTED = "adopted:"
 """Begins the names of creations that are made once and never again, not even when the file is deleted."""

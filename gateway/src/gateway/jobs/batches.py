@@ -84,7 +84,7 @@ class BatchesService:
     async def _file(self, call: Call, token: str, left: Left | None) -> str | None:
         if left is None:
             return None
-        wanted = NewFile(left.filename, "batch")
+        wanted = NewFile(left.filename, "batch_output")
         return await self._files.adopt(
             call.caller.tenant, call.caller.subject, token, left.object_key, left.bytes, wanted
         )

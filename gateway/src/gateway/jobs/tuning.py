@@ -6,12 +6,23 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from gateway.files.types import NewFile
 from gateway.identity.principal import require
 from gateway.identity.roles import FINETUNE_READ, FINETUNE_WRITE
-from gateway.jobs.ports import Training
-from gateway.jobs.types import Checkpoint, Estimate, Job, JobEvent, Listed, Method, Page, Steer, Tuning
+from gateway.jobs.ports import Files, Training
+from gateway.jobs.types import (
+    Checkpoint,
+    Estimate,
+    Job,
+    JobEvent,
+    Listed,
+    Method,
+    Page,
+    Steer,
+    Tuning,
+    WithResults,
+)
 from gateway.retrieval.ids import DATASET, FILE, TUNING, check_cursor, check_id, is_id, not_found
-from gateway.retrieval.ports import FileSource
 from gateway.retrieval.service import Call
 from gateway.retrieval.types import FileRef
 from servicekit.errors import SixfoldError
@@ -43,23 +54,28 @@ class Wanted:
 
 
 class TuningService:
-    """Fine-tuning jobs of the caller's tenant. Every method raises SixfoldError."""
+    """Fine-tuning jobs of the caller's tenant. Every method raises SixfoldError.
 
-    def __init__(self, training: Training, files: FileSource, *, deadline: float) -> None:
+    The table of a job's losses becomes a file of the tenant's when the job is first looked at: its own copy,
+    which counts against its room, and is not made again once it is deleted.
+    """
+
+    def __init__(self, training: Training, files: Files, *, deadline: float) -> None:
         """`deadline` is how many seconds one call to the training service may take."""
         self._training = training
         self._files = files
         self._deadline = deadline
 
-    async def create(self, call: Call, wanted: Wanted) -> Job:
+    async def create(self, call: Call, wanted: Wanted) -> WithResults:
         """A new job. NOT_FOUND, and no job, when a file is not the tenant's."""
         require(call.caller, FINETUNE_WRITE)
         order = await self._order(call, wanted)
         try:
-            return await self._training.create(call.asker, call.change, order, deadline=self._deadline)
+            job = await self._training.create(call.asker, call.change, order, deadline=self._deadline)
         except SixfoldError as error:
             error.param = _param(error.param)
             raise
+        return await self._with_results(call, job)
 
     async def estimate(self, call: Call, wanted: Wanted) -> Estimate:
         """What it would take. Orders nothing, and raises what `create` would."""
@@ -90,17 +106,19 @@ class TuningService:
             metadata=wanted.metadata,
         )
 
-    async def list(self, call: Call, page: Page, *, metadata: Mapping[str, str]) -> Listed[Job]:
+    async def list(self, call: Call, page: Page, *, metadata: Mapping[str, str]) -> Listed[WithResults]:
         """The tenant's jobs, newest first."""
         require(call.caller, FINETUNE_READ)
         check_cursor(TUNING, page.after, "after")
-        return await self._training.list(call.asker, page, metadata=metadata, deadline=self._deadline)
+        found = await self._training.list(call.asker, page, metadata=metadata, deadline=self._deadline)
+        return Listed([await self._with_results(call, job) for job in found.data], found.has_more)
 
-    async def get(self, call: Call, job_id: str) -> Job:
+    async def get(self, call: Call, job_id: str) -> WithResults:
         """One job."""
         require(call.caller, FINETUNE_READ)
         check_id(TUNING, job_id)
-        return await self._training.get(call.asker, job_id, deadline=self._deadline)
+        job = await self._training.get(call.asker, job_id, deadline=self._deadline)
+        return await self._with_results(call, job)
 
     async def events(self, call: Call, job_id: str, page: Page) -> Listed[JobEvent]:
         """Its diary, newest first."""
@@ -114,11 +132,31 @@ class TuningService:
         check_id(TUNING, job_id)
         return await self._training.checkpoints(call.asker, job_id, page, deadline=self._deadline)
 
-    async def steer(self, call: Call, job_id: str, steer: Steer) -> Job:
+    async def steer(self, call: Call, job_id: str, steer: Steer) -> WithResults:
         """Calls a job off, stops it for a while, or lets it go on. INVALID_REQUEST for one that has ended."""
         require(call.caller, FINETUNE_WRITE)
         check_id(TUNING, job_id)
-        return await self._training.steer(call.asker, call.change, job_id, steer, deadline=self._deadline)
+        job = await self._training.steer(call.asker, call.change, job_id, steer, deadline=self._deadline)
+        return await self._with_results(call, job)
+
+    async def _with_results(self, call: Call, job: Job) -> WithResults:
+        """Without them where there is no room, or they cannot be read: how the job stands is told all the
+        same."""
+        left = job.result.get("results")
+        if job.status != "succeeded" or not isinstance(left, dict):
+            return WithResults(job, ())
+        try:
+            file_id = await self._files.adopt(
+                call.caller.tenant,
+                call.caller.subject,
+                f"{job.id}:results",
+                str(left["object_key"]),
+                int(left["bytes"]),
+                NewFile("step_metrics.csv", "fine-tune-results"),
+            )
+        except (SixfoldError, KeyError, ValueError):
+            return WithResults(job, ())
+        return WithResults(job, (file_id,))
 
     async def _rows(self, call: Call, id: str, param: str) -> FileRef | str:
         if is_id(DATASET, id):

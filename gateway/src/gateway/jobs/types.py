@@ -54,6 +54,13 @@ class Job:
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
+class WithResults(NamedTuple):
+    """A job, and the tenant's files that hold what it left."""
+
+    job: Job
+    result_ids: Sequence[str]
+
+
 @dataclass(frozen=True, slots=True)
 class JobEvent:
     """A line of a job's diary."""

@@ -169,13 +169,17 @@ class Orders:
                 raise
             if dataset.job.status is not Status.SUCCEEDED:
                 raise SixfoldError(
-                    Reason.INVALID_REQUEST, "The data set is not made yet, or could not be.", param=param
+                    Reason.INVALID_REQUEST,
+                    "The data set is not made yet, or could not be.",
+                    param=f"{param}.dataset",
                 )
             keys = {part: key for part, key in dataset.made["object_keys"].items() if part != "card"}
             if source.part:
                 keys = {part: key for part, key in keys.items() if part == source.part}
             if not keys or (not source.part and Part.TRAIN.value not in keys):
-                raise SixfoldError(Reason.NOT_FOUND, "The data set has no rows in this part.", param=param)
+                raise SixfoldError(
+                    Reason.NOT_FOUND, "The data set has no rows in this part.", param=f"{param}.dataset.part"
+                )
             return {
                 "kind": "dataset",
                 "id": source.dataset_id,

@@ -15,6 +15,7 @@ from training_service.datasets.faults import RowFault, SetFault
 from training_service.datasets.rows import Part, Row
 from training_service.trainers import artifact
 from training_service.trainers.bases import NoBase, open_base
+from training_service.trainers.curves import write_curves
 from training_service.trainers.estimate import estimate
 from training_service.trainers.full import TooLarge
 from training_service.trainers.plan import Method, Plan, Wishes, make_plan
@@ -89,6 +90,9 @@ def _deliver(
         artifact.archive(folder, path)
     stored = context.store(path, _slug(spec["model"]))
     context.event("info", f"The model is kept: {stored.bytes} bytes, version {version}")
+    curves = context.workdir / "step_metrics.csv"
+    curves.write_text(write_curves(trained.losses, trained.validation), encoding="utf-8")
+    results = context.store(curves, f"{context.job_id}/results")
     tracked = track(places.tracking, places.artifacts, lineage, training.plan, trained, folder, version)
     result = {
         "model": spec["model"],
@@ -104,6 +108,7 @@ def _deliver(
         "run_id": tracked.run_id,
         "registered_name": tracked.name,
         "registered_version": tracked.version,
+        "results": {"object_key": results.key, "bytes": results.bytes},
         "trained_tokens": int(trained.metrics["train_rows_tokens"] * training.plan.epochs),
     }
     added = context.call("add_model", {**result, "base_name": training.base.name})

@@ -52,7 +52,7 @@ class File(BaseModel):
     created_at: int
     expires_at: int = Field(0, description="Only where it expires.")
     filename: str = Field(description="As it was sent, without any path.")
-    purpose: Purpose
+    purpose: Purpose = Field(description="`batch_output` and `fine-tune-results` are what jobs left.")
     status: Literal["processed"] = Field(description="A stored file can be used; stores tell of indexing.")
     sha256: str = Field(description="Of the content, in hexadecimal digits.")
 

@@ -134,7 +134,10 @@ class FineTuningJob(BaseModel):
     method: dict[str, Any]
     training_file: str
     validation_file: str | None
-    result_files: list[str]
+    result_files: list[str] = Field(
+        description="A CSV of the losses: `step`, `train_loss`, `valid_loss`. Empty before the end, and "
+        "where there is no room for it."
+    )
     trained_tokens: int | None
     seed: int
     integrations: list[dict[str, Any]]
@@ -358,7 +361,8 @@ def _notes(request: Request) -> dict[str, str]:
 _NUMBERS = (("n_epochs", "epochs"), ("batch_size",) * 2, ("learning_rate_multiplier",) * 2)
 
 
-def _shown(job: types.Job, tenant: str) -> FineTuningJob:
+def _shown(given: types.WithResults, tenant: str) -> FineTuningJob:
+    job = given.job
     spec, result = job.spec, job.result
     wishes = _object(spec, "wishes")
     numbers = {shown: wishes.get(name) or "auto" for shown, name in _NUMBERS}
@@ -378,7 +382,7 @@ def _shown(job: types.Job, tenant: str) -> FineTuningJob:
         method={"type": method, method: {"hyperparameters": all_numbers}},
         training_file=str(_object(spec, "training").get("id", "")),
         validation_file=_object(spec, "validation").get("id"),
-        result_files=[],
+        result_files=list(given.result_ids),
         trained_tokens=result.get("trained_tokens"),
         seed=int(wishes.get("seed", 0)),
         integrations=[],
