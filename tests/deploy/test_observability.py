@@ -13,9 +13,13 @@ from typing import Any
 import pytest
 import yaml
 
+from eval_service.release.states import State
+from servicekit.jobs import Status
+
 METRIC_MODULES = (
-    "servicekit.metrics", "servicekit.bus.metrics", "gateway.metrics", "model_service.metrics",
-    "retrieval_service.metrics",
+    "servicekit.metrics", "servicekit.bus.metrics", "servicekit.jobs.metrics", "servicekit.outbox.metrics",
+    "gateway.metrics", "model_service.metrics", "retrieval_service.metrics", "training_service.metrics",
+    "eval_service.metrics",
 )  # fmt: skip
 # Prometheus gives every target this one; no code of ours does.
 FROM_PROMETHEUS = {"up"}
@@ -89,6 +93,41 @@ def test_every_label_that_is_grouped_or_filtered_by_exists(root: Path, labels: d
         for block in re.findall(r"\{([^}]*)\}", expression):
             used |= set(re.findall(r"(\w+)\s*(?:=|!)", block))
         assert used <= allowed, f"{where} uses {used - allowed}"
+
+
+def test_every_figure_of_jobs_and_releases_is_shown(root: Path, labels: dict[str, set[str]]) -> None:
+    shown: set[str] = set()
+    for where, expression in expressions(root):
+        if where.startswith("jobs.json"):
+            shown |= series(expression)
+    parts = re.compile(r"_(created|bucket|sum|count)$")
+    ours = {
+        parts.sub("", name) for name in labels if re.match(r"sixfold_(jobs|training|eval|outbox)(_|$)", name)
+    }
+    ours = {name for name in ours if f"{name}_total" not in labels}  # a counter's family
+    assert len(ours) > 25
+    unseen = {name for name in ours if not any(parts.sub("", each) == name for each in shown)}
+    assert not unseen, f"nobody sees {unseen}"
+    assert {"sixfold_bus_lag", "sixfold_bus_dead_letters_total"} <= shown
+
+
+@pytest.mark.parametrize(
+    ("metric", "label", "known"),
+    [
+        ("sixfold_jobs", "status", {status.value for status in Status}),
+        ("sixfold_eval_release_steps_total", "state", {state.value for state in State}),
+    ],
+)
+def test_values_that_are_filtered_by_are_ones_that_the_code_gives(
+    root: Path, metric: str, label: str, known: set[str]
+) -> None:
+    found = [
+        value
+        for _, expression in expressions(root)
+        for value in re.findall(rf'\b{metric}\{{[^}}]*\b{label}="([^"]*)"', expression)
+    ]
+    assert found
+    assert set(found) <= known
 
 
 def test_series_are_found_in_expressions() -> None:
@@ -187,6 +226,50 @@ def test_the_alerts_of_documents_fire_when_they_should(promtool: str, root: Path
         ("20m", "FilesStandStill", []),
         ("45m", "FilesStandStill", [still]),
         ("45m", "DocumentsFail", []),
+    )  # fmt: skip
+
+
+def test_the_alerts_of_jobs_fire_when_they_should(promtool: str, root: Path, tmp_path: Path) -> None:
+    of = 'job="training-service",kind="fine_tuning"'
+    series = {
+        f'sixfold_jobs{{{of},status="queued"}}': "2x400",
+        f"sixfold_jobs_running{{{of}}}": "1x40 0x400",  # the worker is gone after ten minutes
+        f'sixfold_jobs_dead_total{{{of},reason="DISK_FULL"}}': "_x40 1x400",
+        'sixfold_outbox_oldest_seconds{job="eval-service"}': "0x40 0+15x400",
+        'sixfold_eval_release_steps_total{job="eval-service",state="rolled_back"}': "_x40 1x40 2x400",
+    }
+
+    def ticket(severity: str, summary: str, **labels: str) -> dict[str, Any]:
+        return {"exp_labels": {"severity": severity, **labels}, "exp_annotations": {"summary": summary}}
+
+    given_up = ticket(
+        "ticket",
+        "A job of the kind fine_tuning was given up: DISK_FULL",
+        kind="fine_tuning",
+        reason="DISK_FULL",
+    )
+    still = ticket(
+        "page",
+        "2 jobs of the kind fine_tuning wait, and training-service runs none",
+        job="training-service",
+        kind="fine_tuning",
+    )
+    old = ticket("page", "An event of eval-service has waited 10m 30s to be published", job="eval-service")
+    back = ticket("ticket", "A release was rolled back: its record says why")
+    check_alerts(
+        promtool, root, tmp_path, series,
+        ("9m", "JobsGivenUp", []),
+        ("12m", "JobsGivenUp", [given_up]),
+        ("30m", "JobsGivenUp", []),
+        ("20m", "JobsStandStill", []),
+        ("27m", "JobsStandStill", [still]),
+        ("14m", "OutboxOld", []),
+        ("20m45s", "OutboxOld", [old]),
+        ("9m", "ReleaseRolledBack", []),
+        ("12m", "ReleaseRolledBack", [back]),
+        ("22m", "ReleaseRolledBack", [back]),
+        ("60m", "ReleaseRolledBack", []),
+        ("60m", "LeasesLost", []),
     )  # fmt: skip
 
 
