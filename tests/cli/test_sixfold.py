@@ -143,8 +143,7 @@ def test_the_next_start_finds_everything_again_and_down_leaves_nothing(own: Plat
 
 @pytest.mark.timeout(300)
 def test_ctrl_c_drains_the_foreground(own: Platform) -> None:
-    own.home.mkdir()
-    (own.home / "models").symlink_to(own.models)
+    own.link_models()
     clean = {name: value for name, value in os.environ.items() if not name.startswith("SIXFOLD_")}
     environment = {**clean, "SIXFOLD_HOME": str(own.home), "SIXFOLD_PORT": str(own.port)}
     with subprocess.Popen([SIXFOLD, "up"], env=environment, stdout=subprocess.PIPE, text=True) as process:

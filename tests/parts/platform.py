@@ -73,11 +73,18 @@ class Platform:
 
     def start(self) -> Platform:
         self.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        link = self.home / "models"
-        if not link.exists():
-            link.symlink_to(self.models)
+        self.link_models()
         self.run("up", "-d")
         return self
+
+    def link_models(self) -> None:
+        """The built-in models, each by itself: what is trained here stays in this home."""
+        folder = self.home / "models"
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for model in sorted(self.models.iterdir()):
+            link = folder / model.name
+            if model.is_dir() and not link.exists() and model.name != "trained":
+                link.symlink_to(model)
 
     def stop(self) -> None:
         self.run("down", check=False)
