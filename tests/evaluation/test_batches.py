@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import openai.types.responses
 import pytest
 from parts.evaluation import Answering, Evaluation, until
 
@@ -71,6 +72,20 @@ async def test_embeddings_and_bare_prompts(acme: Evaluation) -> None:
     batch = await ended(acme, await start(acme, line("p", url=url, model="new", prompt="once upon"), url))
     (one,) = await lines(acme, batch.output)
     assert one["response"]["body"]["choices"][0]["text"] == "upon"
+
+
+async def test_responses_are_the_official_clients(acme: Evaluation, models: Answering) -> None:
+    url = "/v1/responses"
+    content = line("r", url=url, model="new", input="once upon", instructions="Go on.", max_output_tokens=8)
+    batch = await ended(acme, await start(acme, content, url))
+    (one,) = await lines(acme, batch.output)
+    body = openai.types.responses.Response.model_validate(one["response"]["body"])
+    assert (body.output_text, body.status, body.model) == ("upon", "completed", "new")
+    assert body.usage is not None
+    assert body.usage.total_tokens == body.usage.input_tokens + body.usage.output_tokens > 0
+    asked = models.requests[-1]
+    assert [turn.content[0].text for turn in asked.messages] == ["Go on.", "once upon"]
+    assert asked.max_tokens == 8
 
 
 async def test_a_bad_line_begins_nothing_and_is_named(acme: Evaluation, models: Answering) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from eval_service.batches.lines import CHAT, EMBEDDINGS, TEXT, read
+from eval_service.batches.lines import CHAT, EMBEDDINGS, RESPONSES, TEXT, read
+from eval_service.batches.responses import to_chat
 
 
 def line(custom_id: Any = "a", url: str = CHAT, method: str = "POST", **body: Any) -> bytes:
@@ -80,3 +81,54 @@ def test_files_are_bounded() -> None:
     assert read(many, CHAT, most=10)[1][0].code == "too_many_requests"
     assert len(read([b"no"] * 500, CHAT, most=10)[1]) == 100
     assert read([line("a"), line("a")], CHAT, most=10)[1][0].code == "duplicate_custom_id"
+
+
+def test_responses_are_asked_as_chat() -> None:
+    body: dict[str, Any] = {
+        "instructions": "Be short.",
+        "input": [
+            {"role": "user", "content": "hi"},
+            {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "hello"}]},
+            {"role": "user", "content": [{"type": "input_text", "text": "bye"}]},
+        ],
+        "max_output_tokens": 9,
+        "temperature": 0.5,
+        "text": {"format": {"type": "json_schema", "name": "city", "schema": {"type": "object"}}},
+    }
+    found, errors = read(
+        [line(url=RESPONSES, **body), line("b", url=RESPONSES, input="hi")], RESPONSES, most=9
+    )
+    assert not errors
+    chat = to_chat(found[0].body)
+    assert [turn["role"] for turn in chat["messages"]] == ["system", "user", "assistant", "user"]
+    assert chat["messages"][-1]["content"] == [{"type": "text", "text": "bye"}]
+    assert (chat["max_completion_tokens"], chat["temperature"]) == (9, 0.5)
+    assert chat["response_format"]["json_schema"]["schema"] == {"type": "object"}
+    assert to_chat(found[1].body)["messages"] == [{"role": "user", "content": "hi"}]
+
+
+@pytest.mark.parametrize(
+    ("change", "param"),
+    [
+        ({"input": ""}, "input"),
+        ({"input": None}, "input"),
+        ({"input": []}, "input"),
+        ({"input": [{"role": "robot", "content": "x"}]}, "input"),
+        ({"input": [{"type": "function_call"}]}, "input"),
+        ({"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "x"}]}]}, "input"),
+        ({"instructions": 7}, "instructions"),
+        ({"store": True}, "store"),
+        ({"stream": True}, "stream"),
+        ({"tools": []}, "tools"),
+        ({"previous_response_id": "resp_1"}, "previous_response_id"),
+        ({"max_output_tokens": 0}, "max_output_tokens"),
+        ({"temperature": 3}, "temperature"),
+        ({"text": {"verbosity": "low"}}, "text"),
+        ({"text": {"format": {"type": "xml"}}}, "text.format"),
+        ({"text": {"format": {"type": "json_schema", "name": "x"}}}, "text.format"),
+    ],
+)
+def test_what_a_batch_of_responses_does_not_take_is_named(change: dict[str, Any], param: str) -> None:
+    bad = line(url=RESPONSES, **({"input": "hi"} | change))
+    found, errors = read([bad], RESPONSES, most=9)
+    assert (found, errors[0].param) == ([], f"body.{param}")

@@ -12,7 +12,8 @@ from typing import Any
 import orjson
 
 from eval_service.adapters.model_client import Answers, GrpcModels
-from eval_service.batches.lines import CHAT, EMBEDDINGS
+from eval_service.batches.lines import CHAT, EMBEDDINGS, RESPONSES
+from eval_service.batches.responses import to_chat
 from sixfold.model.v1 import generation_pb2 as gen
 from sixfold.model.v1 import model_service_pb2 as pb
 
@@ -23,6 +24,8 @@ async def respond(models: GrpcModels, tenant: str, endpoint: str, body: Mapping[
     """The answer's body. Raises SixfoldError."""
     if endpoint == EMBEDDINGS:
         return await _embeddings(models, tenant, body)
+    if endpoint == RESPONSES:
+        return _response(body, await models.generate(tenant, _request(CHAT, to_chat(body))))
     request = _request(endpoint, body)
     found = await models.generate(tenant, request)
     return _completion(endpoint, str(body["model"]), found)
@@ -85,6 +88,56 @@ def _completion(endpoint: str, asked: str, found: Answers) -> dict[str, Any]:
         "usage": {
             "prompt_tokens": usage.prompt_tokens,
             "completion_tokens": usage.completion_tokens,
+            "total_tokens": usage.prompt_tokens + usage.completion_tokens,
+        },
+    }
+
+
+def _response(body: Mapping[str, Any], found: Answers) -> dict[str, Any]:
+    """As the Responses API tells it. Nothing is stored, so nothing is found under its id."""
+    answer, usage, now = found.choices[0], found.usage, int(time.time())
+    why = {"length": "max_output_tokens", "content_filter": "content_filter"}.get(answer.finish_reason)
+    said = (
+        {"type": "refusal", "refusal": answer.refusal}
+        if answer.refusal
+        else {"type": "output_text", "text": answer.text, "annotations": [], "logprobs": []}
+    )
+    return {
+        "id": f"resp_{secrets.token_hex(12)}",
+        "object": "response",
+        "created_at": now,
+        "completed_at": None if why else now,
+        "status": "incomplete" if why else "completed",
+        "background": False,
+        "error": None,
+        "incomplete_details": {"reason": why} if why else None,
+        "instructions": body.get("instructions"),
+        "max_output_tokens": body.get("max_output_tokens"),
+        "metadata": body.get("metadata") or {},
+        "model": found.model or body["model"],
+        "output": [
+            {
+                "id": f"msg_{secrets.token_hex(16)}",
+                "type": "message",
+                "role": "assistant",
+                "status": "incomplete" if why else "completed",
+                "content": [said],
+            }
+        ],
+        "parallel_tool_calls": False,
+        "previous_response_id": None,
+        "store": False,
+        "temperature": body.get("temperature"),
+        "text": {"format": (body.get("text") or {}).get("format") or {"type": "text"}},
+        "tool_choice": "none",
+        "tools": [],
+        "top_p": body.get("top_p"),
+        "truncation": "disabled",
+        "usage": {
+            "input_tokens": usage.prompt_tokens,
+            "input_tokens_details": {"cached_tokens": usage.cached_tokens, "cache_write_tokens": 0},
+            "output_tokens": usage.completion_tokens,
+            "output_tokens_details": {"reasoning_tokens": 0},
             "total_tokens": usage.prompt_tokens + usage.completion_tokens,
         },
     }

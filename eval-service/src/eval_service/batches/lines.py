@@ -8,8 +8,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from eval_service.batches import responses
+
 CHAT, TEXT, EMBEDDINGS = "/v1/chat/completions", "/v1/completions", "/v1/embeddings"
-ENDPOINTS = (CHAT, TEXT, EMBEDDINGS)
+RESPONSES = "/v1/responses"
+ENDPOINTS = (CHAT, TEXT, EMBEDDINGS, RESPONSES)
 MAX_LINE = 4_000_000
 MAX_ERRORS = 100
 """Bad lines that a batch's errors name."""
@@ -22,6 +25,7 @@ _FIELDS: Mapping[str, frozenset[str]] = {
     CHAT: _COMMON | {"messages", "max_completion_tokens", "response_format", "guided_choice"},
     TEXT: _COMMON | {"prompt"},
     EMBEDDINGS: frozenset({"model", "input", "dimensions", "encoding_format", "user"}),
+    RESPONSES: responses.FIELDS,
 }
 _ROLES = ("system", "developer", "user", "assistant")
 _CUSTOM = re.compile(r"[^\x00-\x1f]{1,512}")
@@ -126,6 +130,9 @@ def _body(body: Mapping[str, Any], endpoint: str) -> tuple[str, str] | None:
         if body.get("encoding_format", "float") not in ("float", "base64"):
             return "encoding_format", "The encoding is float or base64."
         return _number(body, "dimensions", 1, 65_536, whole=True)
+    if endpoint == RESPONSES:
+        wrong = responses.fault(body) or _body(responses.to_chat(body), CHAT)
+        return wrong and (responses.field_of(wrong[0]), wrong[1])
     if endpoint == TEXT and not (isinstance(body.get("prompt"), str) and body["prompt"]):
         return "prompt", "A prompt that is a text is required."
     if endpoint == CHAT and (why := _messages(body.get("messages"))) is not None:
