@@ -57,11 +57,11 @@ def datasets_create(
         str | None, typer.Option("--kind", help="supervised or preference; else what the rows are.")
     ] = None,
     validation_share: Annotated[
-        float | None, typer.Option(help="Share of rows for validation.", min=0, max=0.5)
-    ] = None,
+        float, typer.Option(help="Share of rows that training looks at to stop in time.", min=0, max=0.5)
+    ] = 0.1,
     test_share: Annotated[
-        float | None, typer.Option(help="Share of rows that are only measured on.", min=0, max=0.5)
-    ] = None,
+        float, typer.Option(help="Share of rows that are only measured on.", min=0, max=0.5)
+    ] = 0.2,
     seed: Annotated[int | None, typer.Option(help="Decides the split.", min=0)] = None,
     keep_personal_data: Annotated[
         bool, typer.Option("--keep-personal-data", help="Do not mask addresses, numbers and the like.")

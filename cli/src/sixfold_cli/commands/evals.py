@@ -83,21 +83,24 @@ def evaluate(
         items = read(api, named, part, system)
         wanted = measure.Wanted(
             name=name or f"{named.name} · {', '.join(criteria or ['label'])}",
+            rows=named,
+            part=part,
             items=items,
             criteria=parse(criteria or ["label"], labels_of(items)),
             models=[against, model] if against else [model],
             constrain=constrain,
             max_tokens=max_tokens,
             temperature=temperature,
-            metadata={"dataset": named.value, "part": part} if named.kind == "dataset" else {},
+            system=system,
         )
         started = measure.start(api, wanted)
         runs = list(started.runs.values())
         with detaching(*runs), showing(silent=json) as display:
             paths = {each: started.path(run) for each, run in started.runs.items()}
             ended = Watch(api, paths, display).run()
-        with contextlib.suppress(CliError):  # the rows are in the runs' items; the file has done its work
-            api.change("DELETE", f"/v1/files/{started.file_id}", patience=0.0)
+        if started.file_id:
+            with contextlib.suppress(CliError):  # the rows are in the runs' items; the file has done its work
+                api.change("DELETE", f"/v1/files/{started.file_id}", patience=0.0)
         for run in ended.values():
             if run["status"] != "completed":
                 settle(run, json=json)

@@ -126,9 +126,10 @@ def jobs_watch(
     from sixfold_cli.jobs.watch import Watch, detaching
 
     with connect(find_home(home), url).keeping() as api:
-        paths = {each: path_of(api, each) for each in dict.fromkeys(identities)}
+        every = dict.fromkeys(identities)
+        paths = {f"…{each[-6:]}": path_of(api, each) for each in every}
         steerable = identities[0].startswith(("ftjob-", "evalrun_", "batch_"))
-        with detaching(*paths, steerable=steerable), showing(silent=json) as display:
+        with detaching(*every, steerable=steerable), showing(silent=json) as display:
             ended = Watch(api, paths, display).run()
         if len(ended) == 1:
             (raw,) = ended.values()

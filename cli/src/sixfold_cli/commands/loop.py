@@ -98,6 +98,13 @@ def lineage(
 
 
 def audit(
+    alias: Annotated[str | None, typer.Option("--alias", help="Only of this name.", metavar="NAME")] = None,
+    release: Annotated[
+        str | None, typer.Option("--release", help="Only of this release.", metavar="ID")
+    ] = None,
+    action: Annotated[
+        str | None, typer.Option("--action", help="Only this: promoted, rolled_back, approved, …")
+    ] = None,
     count: Annotated[int, typer.Option("-n", "--count", help="So many at most.", min=1, max=10_000)] = 50,
     home: HomeOption = None,
     url: UrlOption = None,
@@ -107,12 +114,17 @@ def audit(
 
     \b
     sixfold audit -n 10
+    sixfold audit --alias support --action rolled_back
     """
+    from urllib.parse import urlencode
+
     from sixfold_cli.client import connect
     from sixfold_cli.jobs.words import moment
 
+    said = {"alias": alias, "release_id": release, "action": action}
+    only = urlencode({name: value for name, value in said.items() if value is not None})
     with connect(find_home(home), url).keeping() as api:
-        found = list(itertools.islice(api.pages("/v1/audit"), count))
+        found = list(itertools.islice(api.pages("/v1/audit" + (f"?{only}" if only else "")), count))
     if json:
         print_json({"object": "list", "data": found})
         return

@@ -7,7 +7,7 @@ from typing import Any
 
 from sixfold_cli.errors import CliError, Exit
 
-_SAID, _KNOWN = "{{sample.output_text}}", "{{item.reference}}"
+_SAID, _KNOWN = "{{sample.output_text}}", "{{item.answer}}"
 _JUDGE = (
     "You grade answers. Compare the answer with the reference: the same meaning is what counts, not the same "
     "words. Say 5 for as good as the reference or better, 1 for wrong or useless, and 2 to 4 between them. "

@@ -17,7 +17,7 @@ def lines(found: Facts) -> list[str]:
     """The tree, a line a fact."""
     asked = found["request"]
     top = f"{asked['id']}  {moment(asked.get('at'))}  asked for {asked.get('requested_model') or '-'}"
-    return [top, *_drawn(_branches(found))]
+    return [top, *_drawn(_branches(found)), *(f"not known: {each}" for each in found.get("warnings") or [])]
 
 
 def _branches(found: Facts) -> list[Branch]:
@@ -37,7 +37,7 @@ def _branches(found: Facts) -> list[Branch]:
     else:
         branches += [_evaluation(each) for each in found.get("evaluations") or []]
     if passages := found.get("passages"):
-        branches.append(("read", [(place(each), []) for each in passages]))
+        branches.append(("read", [(_passage(each), []) for each in passages]))
     if feedback := found.get("feedback"):
         branches.append(("people said", [(_feedback(each), []) for each in feedback]))
     return branches
@@ -80,13 +80,17 @@ def _release(release: Facts, evaluations: Iterable[Facts]) -> Branch:
 
 
 def _evaluation(each: Facts) -> Branch:
-    return _joined("measured by", each.get("run_id"), each.get("eval_id")), []
+    return _joined("measured by", each.get("run_id"), each.get("model"), each.get("report")), []
+
+
+def _passage(each: Facts) -> str:
+    return f"{place(each)} · cited" if each.get("cited") else place(each)
 
 
 def _source(each: Facts) -> str:
     words = {"file": "file", "feedback": "feedback", "dataset": "data set"}
     kind = words.get(str(each.get("type") or each.get("kind")), "source")
-    named = each.get("filename") or each.get("file_id") or each.get("dataset_id") or each.get("name")
+    named = each.get("filename") or each.get("dataset_id") or each.get("file_id") or each.get("id")
     rows = f"{each['rows']} rows" if each.get("rows") else None
     return _joined(kind, named, rows)
 
@@ -97,11 +101,12 @@ def _feedback(each: Facts) -> str:
     text = said.get(str(each.get("kind")), str(each.get("kind")))
     if each.get("kind") == "score" and value is not None:
         text = f"score {value:g}"
-    return _joined(text, each.get("created_by"), moment(each.get("created_at")), each.get("comment"))
+    parts = (text, each.get("created_by"), moment(each.get("created_at")), each.get("comment"))
+    return " · ".join(str(part) for part in parts if part and part != "-")
 
 
 def _joined(word: str, *parts: object) -> str:
-    return f"{word} {' · '.join(str(part) for part in parts if part)}".rstrip()
+    return f"{word} {' · '.join(str(part) for part in parts if part and part != '-')}".rstrip()
 
 
 def _drawn(branches: list[Branch], indent: str = "") -> list[str]:

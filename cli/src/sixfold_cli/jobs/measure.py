@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sixfold_cli.client import Api
 from sixfold_cli.errors import CliError
 from sixfold_cli.jobs.rows import Item, labels_of, written
+from sixfold_cli.jobs.sources import Named
 
 _PATIENCE = 30.0
 _BRIEF, _USUAL = 48, 256
@@ -22,7 +23,10 @@ class Wanted:
     """What is to be measured."""
 
     name: str
+    rows: Named
+    part: str
     items: Sequence[Item]
+    """The rows as they were read here."""
     criteria: Sequence[Mapping[str, Any]]
     models: Sequence[str]
     """One; or the one to compare with, and the one that is compared."""
@@ -30,7 +34,7 @@ class Wanted:
     """Whether an answer can be nothing but one of the labels."""
     max_tokens: int | None = None
     temperature: float = 0.0
-    metadata: Mapping[str, str] = field(default_factory=dict)
+    system: str | None = None
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,7 @@ class Started:
 
     eval_id: str
     file_id: str
+    """Of rows that were sent from here; empty where a data set's are read where they are."""
     runs: Mapping[str, str]
 
     def path(self, run_id: str) -> str:
@@ -46,18 +51,18 @@ class Started:
 
 
 def start(api: Api, wanted: Wanted) -> Started:
-    """Sends the rows and orders the runs."""
-    content = io.BytesIO(written(wanted.items))
-    file_id = str(api.upload("rows.jsonl", content, "evals")["id"])
+    """Orders the runs. Rows of a data set are read where they are, others are sent."""
+    file_id = ""
+    if not _in_place(wanted):
+        file_id = str(api.upload("rows.jsonl", io.BytesIO(written(wanted.items)), "evals")["id"])
     body = {
         "name": wanted.name,
         "data_source_config": {
             "type": "custom",
-            "item_schema": {"type": "object", "required": ["input", "question", "reference"]},
+            "item_schema": {"type": "object", "required": ["messages", "question", "answer"]},
             "include_sample_schema": True,
         },
         "testing_criteria": list(wanted.criteria),
-        "metadata": dict(wanted.metadata),
     }
     made = api.change("POST", "/v1/evals", body, patience=_PATIENCE)
     runs: dict[str, str] = {}
@@ -76,13 +81,34 @@ def _source(wanted: Wanted, model: str, file_id: str) -> dict[str, Any]:
     }
     if wanted.constrain:
         params["response_format"] = {"type": "choice", "choices": labels_of(wanted.items)}
+    asked: dict[str, Any] = {"type": "item_reference", "item_reference": "item.messages"}
+    if not file_id and wanted.system is not None:
+        asked = {"type": "template", "template": _asked_with(wanted.system)}
+    sent = {"type": "file_id", "id": file_id}
+    there = {"type": "dataset", "id": wanted.rows.value, "part": wanted.part}
     return {
         "type": "completions",
-        "source": {"type": "file_id", "id": file_id},
+        "source": sent if file_id else there,
         "model": model,
-        "input_messages": {"type": "item_reference", "item_reference": "item.input"},
+        "input_messages": asked,
         "sampling_params": params,
     }
+
+
+def _in_place(wanted: Wanted) -> bool:
+    """Whether a data set's rows can be asked as they lie there: a system's turn goes before one question."""
+    if wanted.rows.kind != "dataset":
+        return False
+    if wanted.system is None:
+        return True
+    # What looks like a place of a template would be taken for one.
+    plain = "{{" not in wanted.system
+    return plain and all([turn["role"] for turn in each["messages"]][1:] == ["user"] for each in wanted.items)
+
+
+def _asked_with(system: str) -> list[dict[str, str]]:
+    question = {"type": "message", "role": "user", "content": "{{item.question}}"}
+    return [{"type": "message", "role": "system", "content": system}, question]
 
 
 def compare(api: Api, started: Started) -> list[dict[str, Any]]:

@@ -75,28 +75,26 @@ def showing(*, silent: bool) -> Iterator[Display]:
 @contextmanager
 def _board() -> Iterator[Display]:
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+    console = Console(stderr=True, highlight=False)
     columns = (
         TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=24),
+        BarColumn(bar_width=24 if console.width > 100 else 10),
         TextColumn("{task.fields[said]}", markup=False),
-        TimeElapsedColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True, highlight=False)) as rich:
+    with Progress(*columns, console=console) as rich:
 
         class Board:
             def __init__(self) -> None:
                 self._tasks: dict[str, TaskID] = {}
 
             def show(self, label: str, view: View, losses: list[float]) -> None:
-                said = " ".join(part for part in (words(view), curve(losses)) if part)
+                told = view.said if view.status == "running" and view.said else words(view)
+                said = f"{told}  {curve(losses)}"
                 if label not in self._tasks:
                     self._tasks[label] = rich.add_task(label, total=1.0, said=said)
-                task = self._tasks[label]
-                rich.update(task, completed=view.fraction, said=said)
-                if view.ended:
-                    rich.stop_task(task)
+                rich.update(self._tasks[label], completed=view.fraction, said=said)
 
             def say(self, label: str, text: str) -> None:
                 rich.console.print(text, markup=False, style="dim")

@@ -1,8 +1,8 @@
 """Rows with known answers, as an eval takes them: what is asked, and what should be said.
 
 Read are the forms that training reads too: `messages`; `prompt` and `completion`; `text` and `label`;
-`input` with `preferred_output`. An item has `input` (the turns), `question` (what people wrote) and
-`reference` (the known answer).
+`input` with `preferred_output`. An item has what those of a data set have: `messages` (the turns),
+`question` (the last thing that a person wrote) and `answer` (the known one).
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def written(items: Iterable[Item]) -> bytes:
 
 def labels_of(items: Iterable[Item]) -> list[str]:
     """The known answers, each once, in order."""
-    return sorted({str(each["reference"]) for each in items})
+    return sorted({str(each["answer"]).strip() for each in items})
 
 
 def lines_of(api: Api, named: Named, part: str) -> tuple[str, Iterator[bytes]]:
@@ -153,7 +153,7 @@ def _item(row: object, system: str | None) -> Item:
         raise _Unusable("nothing is asked in it")
     if not answer.strip():
         raise _Unusable("it has no answer")
-    return {"input": turns, "question": asked[-1], "reference": answer.strip()}
+    return {"messages": turns, "question": asked[-1], "answer": answer}
 
 
 def _parts(row: Mapping[str, Any]) -> tuple[list[dict[str, str]], str]:

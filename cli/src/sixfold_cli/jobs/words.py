@@ -41,7 +41,7 @@ def small(p_value: float) -> str:
     return "p < 0.0001" if p_value < 0.0001 else f"p = {p_value:.4f}"
 
 
-def curve(values: Sequence[float], width: int = 16) -> str:
+def curve(values: Sequence[float], width: int = 10) -> str:
     """The last `width` values as bars between their least and most."""
     shown = values[-width:]
     if len(shown) < 2:
