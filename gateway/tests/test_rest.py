@@ -297,10 +297,11 @@ async def test_the_document_describes_every_route(client) -> None:
     response = "/v1/responses/{response_id}"
     responses = {"/v1/responses", response, f"{response}/cancel", f"{response}/input_items"}
     feedback = {"/v1/feedback", "/v1/feedback/{feedback_id}"}
-    of_jobs = ("/v1/datasets", "/v1/fine_tuning/", "/v1/evals", "/v1/releases", "/v1/batches")
+    lineage = "/v1/requests/{request_id}/lineage"
+    of_jobs = ("/v1/datasets", "/v1/fine_tuning/", "/v1/evals", "/v1/releases", "/v1/batches", "/v1/audit")
     jobs = {path for path in document["paths"] if path.startswith(of_jobs)}
     assert "/v1/fine_tuning/jobs" in jobs
-    assert set(document["paths"]) == hot | rest | stores | files | responses | feedback | jobs
+    assert set(document["paths"]) == hot | rest | stores | files | responses | feedback | jobs | {lineage}
     for path, operations in document["paths"].items():
         for operation in operations.values():
             assert operation["summary"]

@@ -62,6 +62,8 @@ CALLS = {
     # in gateway/tests/walk/test_releases.py
     ("get", "/v1/releases"), ("post", "/v1/releases"), ("get", "/v1/releases/{release_id}"),
     ("post", "/v1/releases/{release_id}/approve"), ("post", "/v1/releases/rollback"),
+    # in gateway/tests/walk/test_audit.py and test_lineage.py
+    ("get", "/v1/audit"), ("get", "/v1/requests/{request_id}/lineage"),
 }  # fmt: skip
 """What is tested here and in the files named. A call that is not here is a call that nobody thought about."""
 

@@ -17,13 +17,16 @@ from gateway.adapters.h2.channel import Channel
 from gateway.adapters.h2.peer import EVAL_SERVICE, RETRIEVAL_SERVICE, TRAINING_SERVICE
 from gateway.adapters.jwks import Jwks, JwksLimits, file_fetch, https_fetch
 from gateway.adapters.keys_store import KeysStore
+from gateway.adapters.lineage_clients import GrpcJudgements, GrpcOrigins
 from gateway.adapters.model_client import GrpcModelClient
 from gateway.adapters.releases_client import GrpcReleasesClient
+from gateway.adapters.requests_store import SqlRequests
 from gateway.adapters.responses_store import ResponsesStore
 from gateway.adapters.retrieval_client import GrpcRetrievalClient
 from gateway.adapters.routes_client import RoutesClient
 from gateway.adapters.spool.folders import Folders
 from gateway.adapters.spool.journal import SpoolJournal
+from gateway.adapters.spool.recorder import Recorder
 from gateway.adapters.spool.relay import Relay, Spool
 from gateway.adapters.spool.writer import Writer
 from gateway.adapters.training_client import GrpcTrainingClient
@@ -58,12 +61,15 @@ from gateway.identity.keys_service import KeysService
 from gateway.identity.seal import Seal
 from gateway.identity.snapshot import KeySnapshot, SnapshotLimits
 from gateway.identity.tokens import TokenVerifier
+from gateway.jobs.audit import AuditService
 from gateway.jobs.batches import BatchesService
 from gateway.jobs.datasets import DatasetsService
 from gateway.jobs.evals import EvalsService
 from gateway.jobs.releases import ReleasesService
 from gateway.jobs.tuning import TuningService
 from gateway.limits.admission import Admission
+from gateway.lineage.service import LineageService
+from gateway.lineage.sweep import Sweep as RequestsSweep
 from gateway.releases.routes import Releases
 from gateway.responses.service import ResponseRules, Responses
 from gateway.retrieval.presence import Presence
@@ -159,7 +165,8 @@ async def _wire(settings: GatewaySettings, lifecycle: Lifecycle, closers: list[C
     closers.append(retrieval.close)
     presence = Presence("retrieval-service", retrieval.check)
     bus = _bus(settings, closers)
-    spool = _spool(settings, bus, closers)
+    requests = SqlRequests(store)
+    recorder, spool = _spool(settings, bus, requests, closers)
     feedback = _feedback(settings, store, bus, closers)
 
     grounder = Grounder(retrieval, live.current.grounding)
@@ -217,11 +224,22 @@ async def _wire(settings: GatewaySettings, lifecycle: Lifecycle, closers: list[C
             evals=jobs.evals,
             batches=jobs.batches,
             releases=jobs.releases,
+            audit=jobs.audit,
+            lineage=LineageService(
+                requests,
+                SqlFeedback(store, announced=lambda: None),
+                catalogue,
+                jobs.origins,
+                jobs.judgements,
+                fresh=recorder.catch_up,
+                deadline=settings.jobs_seconds,
+            ),
             notes=lambda: (
                 live.notes()
                 | presence.notes()
                 | files.presence.notes()
                 | spool.relay.notes()
+                | recorder.notes()
                 | {name: word for part in jobs.presences for name, word in part.notes().items()}
             ),
             metrics_token=_metrics_token(settings),
@@ -247,6 +265,8 @@ async def _wire(settings: GatewaySettings, lifecycle: Lifecycle, closers: list[C
     for part in jobs.presences:
         background.run("jobs", part.run())
     background.run("spool", spool.relay.run())
+    background.run("requests", recorder.run(settings.spool_relay_seconds))
+    background.run("requests", _requests_sweep(settings, requests).run())
     background.run("responses", responses.sweep())
     background.run("feedback", feedback.sweep())
     background.run("objects", files.presence.run())
@@ -273,8 +293,14 @@ def _feedback(settings: GatewaySettings, store: Store, bus: Bus, closers: list[C
     return FeedbackService(SqlFeedback(store, announced=relay.wake), rules)
 
 
-def _spool(settings: GatewaySettings, bus: Bus, closers: list[Closer]) -> Spool:
-    """This worker's spool, before the bus. The bus may be away; the disk may not."""
+def _requests_sweep(settings: GatewaySettings, requests: SqlRequests) -> RequestsSweep:
+    return RequestsSweep(requests, keep_seconds=settings.requests_days * 86400, most=settings.max_requests)
+
+
+def _spool(
+    settings: GatewaySettings, bus: Bus, requests: SqlRequests, closers: list[Closer]
+) -> tuple[Recorder, Spool]:
+    """This worker's spool, before the bus and the records. Those may be away; the disk may not."""
     folders = Folders(settings.home.resolve() / "spool")
     try:
         folder = folders.make()
@@ -286,9 +312,11 @@ def _spool(settings: GatewaySettings, bus: Bus, closers: list[Closer]) -> Spool:
         max_bytes=settings.spool_max_bytes,
         fsync=settings.spool_fsync,
     )
-    spool = Spool(folder, writer, Relay(folders, writer, bus, REQUESTS, period=settings.spool_relay_seconds))
+    recorder = Recorder(requests, writer)
+    relay = Relay(folders, writer, bus, REQUESTS, period=settings.spool_relay_seconds, recorder=recorder)
+    spool = Spool(folder, writer, relay)
     closers.append(spool.close)
-    return spool
+    return recorder, spool
 
 
 class _Files(NamedTuple):
@@ -346,6 +374,9 @@ class _Jobs(NamedTuple):
     evals: EvalsService | None
     batches: BatchesService | None
     releases: ReleasesService | None
+    audit: AuditService | None
+    origins: GrpcOrigins | None
+    judgements: GrpcJudgements | None
     presences: tuple[Presence, ...]
 
 
@@ -354,6 +385,7 @@ def _jobs(settings: GatewaySettings, identity: ServiceIdentity, kept: _Files, cl
     tls, deadline = Tls.from_settings(settings), settings.jobs_seconds
     files = kept.files
     tuning, datasets, evals, batches, releases = None, None, None, None, None
+    audit, origins, judgements = None, None, None
     presences = []
     if settings.training_service is not None:
         channel = Channel(settings.training_service, tls=tls, peer=TRAINING_SERVICE)
@@ -361,6 +393,7 @@ def _jobs(settings: GatewaySettings, identity: ServiceIdentity, kept: _Files, cl
         closers.append(training.close)
         tuning = TuningService(training, files, deadline=deadline)
         curating = GrpcDatasetsClient(training)
+        origins = GrpcOrigins(training)
         datasets = DatasetsService(curating, files, kept.objects, deadline=deadline)
         presences.append(Presence("training-service", training.check))
     if settings.eval_service is not None:
@@ -369,8 +402,10 @@ def _jobs(settings: GatewaySettings, identity: ServiceIdentity, kept: _Files, cl
         evals = EvalsService(evaluation, files, datasets, deadline=deadline)
         batches = BatchesService(GrpcBatchesClient(evaluation), files, deadline=deadline)
         releases = ReleasesService(GrpcReleasesClient(evaluation), deadline=deadline)
+        judgements = GrpcJudgements(evaluation)
+        audit = AuditService(judgements, deadline=deadline)
         presences.append(Presence("eval-service", evaluation.check))
-    return _Jobs(tuning, datasets, evals, batches, releases, tuple(presences))
+    return _Jobs(tuning, datasets, evals, batches, releases, audit, origins, judgements, tuple(presences))
 
 
 def _live_config(settings: GatewaySettings) -> LiveConfig:

@@ -114,6 +114,17 @@ SPOOL_WAITING = Gauge(
 )
 
 
+REQUEST_RECORDS = Counter(
+    "sixfold_gateway_request_records_total",
+    "Requests that were written down for lineage: kept, or rejected because no store holds them; and tries "
+    "that failed and are repeated.",
+    ("outcome",),
+)
+LINEAGE = Counter(
+    "sixfold_gateway_lineage_total",
+    "Questions where an answer comes from, by what could be told: whole, partial or unknown.",
+    ("outcome",),
+)
 GROUNDING = Counter(
     "sixfold_gateway_grounding_total",
     "Requests over documents, by outcome: grounded, nothing_found, or the reason of a failed search.",

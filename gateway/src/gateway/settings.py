@@ -118,6 +118,14 @@ class GatewaySettings(ServiceSettings):
         0.5, gt=0, le=60, description="Seconds between two looks for events to publish."
     )
 
+    # Records of requests, for the lineage of answers.
+    requests_days: float = Field(
+        30, gt=0, le=3650, description="Days that a request is kept, without what was asked and answered."
+    )
+    max_requests: int = Field(
+        1_000_000, ge=1000, description="Requests that are kept; beyond that the oldest go before their time."
+    )
+
     # Files.
     max_file_bytes: int = Field(512 * 1024 * 1024, ge=1, description="Largest file.")
     max_part_bytes: int = Field(

@@ -39,6 +39,7 @@ class GrpcReleasesClient:
         run_ids: Sequence[str],
         policy: str,
         subject: str,
+        role: str,
         deadline: float,
     ) -> r.Release:
         """See the port, here and below."""
@@ -49,21 +50,22 @@ class GrpcReleasesClient:
             run_ids=run_ids,
             policy=policy,
             subject=subject,
+            role=role,
         )
         answer = await self._service.ask(asker, "CreateRelease", request, pb.CreateReleaseResponse, deadline)
-        return _release(answer.release)
+        return of_release(answer.release)
 
     async def get_release(self, asker: Asker, release_id: str, *, deadline: float) -> r.Release:
         request = pb.GetReleaseRequest(release_id=release_id)
         answer = await self._service.ask(asker, "GetRelease", request, pb.GetReleaseResponse, deadline)
-        return _release(answer.release)
+        return of_release(answer.release)
 
     async def list_releases(
         self, asker: Asker, page: Page, *, alias: str, deadline: float
     ) -> Listed[r.Release]:
         request = pb.ListReleasesRequest(page=to_page(page), alias=alias)
         answer = await self._service.ask(asker, "ListReleases", request, pb.ListReleasesResponse, deadline)
-        return Listed([_release(each) for each in answer.releases], answer.has_more)
+        return Listed([of_release(each) for each in answer.releases], answer.has_more)
 
     async def approve_release(
         self,
@@ -88,17 +90,27 @@ class GrpcReleasesClient:
         answer = await self._service.ask(
             asker, "ApproveRelease", request, pb.ApproveReleaseResponse, deadline
         )
-        return _release(answer.release)
+        return of_release(answer.release)
 
     async def roll_back(
-        self, asker: Asker, request_id: str, alias: str, *, reason: str, subject: str, deadline: float
+        self,
+        asker: Asker,
+        request_id: str,
+        alias: str,
+        *,
+        reason: str,
+        subject: str,
+        role: str,
+        deadline: float,
     ) -> r.Release:
-        request = pb.RollBackRequest(request_id=request_id, alias=alias, reason=reason, subject=subject)
+        request = pb.RollBackRequest(
+            request_id=request_id, alias=alias, reason=reason, subject=subject, role=role
+        )
         answer = await self._service.ask(asker, "RollBack", request, pb.RollBackResponse, deadline)
-        return _release(answer.release)
+        return of_release(answer.release)
 
 
-def _release(given: release_pb2.Release) -> r.Release:
+def of_release(given: release_pb2.Release) -> r.Release:
     seen = given.canary
     return r.Release(
         id=given.id,

@@ -16,6 +16,8 @@ class Source(NamedTuple):
     score: float
     cited: bool = False
     """Whether the answer cites it."""
+    filename: str = ""
+    """The file's name when it was read."""
 
 
 @dataclass(slots=True)
@@ -35,6 +37,10 @@ class Completion:
     model_version: str = ""
     engine: str = ""
     route: str = ""
+    release_id: str = ""
+    """The release that decided who answers to the name asked for; empty for none."""
+    answer_id: str = ""
+    """The id that the answer itself carries; empty for vectors."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
     first_token_seconds: float = 0.0

@@ -33,8 +33,9 @@ class FeedbackRules:
 class FeedbackService:
     """The tenant is the caller's, always.
 
-    A request id is taken as it is given: the gateway keeps no record of requests. Who learns from feedback
-    joins it to requests by tenant and id: feedback on another tenant's request, or on none, touches nothing.
+    A request id is taken as it is given: what was answered just now, or long ago, need not be in the records.
+    Who learns from feedback joins it to requests by tenant and id: feedback on another tenant's request, or
+    on none, touches nothing.
     """
 
     def __init__(

@@ -25,6 +25,8 @@ FEEDBACK_WRITE = "feedback:write"
 RELEASES_READ = "releases:read"
 RELEASES_WRITE = "releases:write"
 RELEASES_APPROVE = "releases:approve"
+REQUESTS_READ = "requests:read"
+AUDIT_READ = "audit:read"
 
 _VIEWER = frozenset(
     {
@@ -37,6 +39,7 @@ _VIEWER = frozenset(
         BATCHES_READ,
         FEEDBACK_READ,
         RELEASES_READ,
+        REQUESTS_READ,
     }
 )
 _MEMBER = _VIEWER | {
@@ -49,7 +52,7 @@ _MEMBER = _VIEWER | {
     BATCHES_WRITE,
     FEEDBACK_WRITE,
 }
-_ADMIN = _MEMBER | {KEYS_WRITE, MODELS_WRITE, RELEASES_WRITE, RELEASES_APPROVE}
+_ADMIN = _MEMBER | {KEYS_WRITE, MODELS_WRITE, RELEASES_WRITE, RELEASES_APPROVE, AUDIT_READ}
 
 ROLES: Mapping[str, frozenset[str]] = {"viewer": _VIEWER, "member": _MEMBER, "admin": _ADMIN}
 """Role name to its scopes."""

@@ -36,6 +36,7 @@ class ReleasesService:
             run_ids=run_ids,
             policy=policy,
             subject=call.caller.subject,
+            role=call.caller.role,
             deadline=self._deadline,
         )
 
@@ -75,5 +76,6 @@ class ReleasesService:
             alias,
             reason=reason,
             subject=call.caller.subject,
+            role=call.caller.role,
             deadline=self._deadline,
         )

@@ -60,6 +60,8 @@ class Plan:
     retry: RetryConfig
     cache: CacheConfig
     budget: RetryBudget
+    release_id: str = ""
+    """The release that decided who answers; empty for none."""
 
 
 class Router:
@@ -147,7 +149,11 @@ class Router:
                 f"The model behind '{route.alias}' is not there at the moment.",
                 retry_after=1,
             )
-        return replace(self._make(route.alias, None, found, capability), name=f"{route.alias} ({chosen})")
+        return replace(
+            self._make(route.alias, None, found, capability),
+            name=f"{route.alias} ({chosen})",
+            release_id=route.release_id,
+        )
 
     def _make(self, name: str, route: RouteConfig | None, found: list[Candidate], capability: str) -> Plan:
         able = [c for c in found if capability in c.card.capabilities]

@@ -44,6 +44,17 @@ def read_frames(data: bytes) -> Frames:
     return Frames(payloads, torn)
 
 
+def read_whole(data: bytes) -> tuple[list[bytes], int]:
+    """The whole frames at the beginning of a segment that is still written to, and their bytes together."""
+    payloads: list[bytes] = []
+    at = 0
+    view = memoryview(data)
+    while end := _whole(view, at):
+        payloads.append(data[at + _HEAD.size : end])
+        at = end
+    return payloads, at
+
+
 def _whole(view: memoryview, at: int) -> int:
     """Where the frame at `at` ends; 0 when there is none that is whole."""
     start = at + _HEAD.size

@@ -57,6 +57,8 @@ def encode(completion: Completion, outcome: Outcome) -> bytes:
         finish_reasons=completion.finish_reasons,
         subject=completion.subject,
         content_json=content if len(content) <= _MAX_CONTENT else b"",
+        release_id=completion.release_id,
+        answer_id=completion.answer_id,
     )
     for source in completion.sources:
         data.sources.add(
@@ -65,6 +67,7 @@ def encode(completion: Completion, outcome: Outcome) -> bytes:
             passage_id=source.passage_id,
             score=source.score,
             cited=source.cited,
+            filename=source.filename,
         )
     event = event_pb2.Event(
         id=f"evt_{secrets.token_hex(16)}",

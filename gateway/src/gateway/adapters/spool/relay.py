@@ -1,4 +1,4 @@
-"""Publishes what the spool holds, and deletes it when the bus has it."""
+"""Publishes what the spool holds, and deletes it when the bus and the record store have it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError
 from gateway import metrics
 from gateway.adapters.spool.folders import Folder, Folders
 from gateway.adapters.spool.frames import read_frames
+from gateway.adapters.spool.recorder import Recorder
 from gateway.adapters.spool.writer import Writer
 from servicekit.bus import Bus, Event
 from servicekit.errors import SixfoldError
@@ -23,6 +24,8 @@ from sixfold.events.v1 import event_pb2
 _BATCH, _BATCH_BYTES = 256, 4 * 1024 * 1024
 """Events published at once: as many, or as many bytes and the one that passes them."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 10.0
+_RECORD_PAUSE = 5.0
+"""Between two tries to write requests down, while the record store takes none. Events go on meanwhile."""
 _ADOPT_SECONDS = 5.0
 """Between two looks for what dead workers left."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -32,14 +35,27 @@ _log = get_logger("gateway.spool")
 class Relay:
     """One a worker. Oldest first, one batch at a time; while the bus is away, the same batch again."""
 
-    def __init__(self, folders: Folders, writer: Writer, bus: Bus, topic: str, *, period: float) -> None:
-        """`period` is in seconds, between two looks for new events."""
+    def __init__(
+        self,
+        folders: Folders,
+        writer: Writer,
+        bus: Bus,
+        topic: str,
+        *,
+        period: float,
+        recorder: Recorder | None = None,
+    ) -> None:
+        """`period` is in seconds, between two looks for new events. `recorder` writes their requests down."""
         self._folders = folders
         self._writer = writer
         self._bus = bus
         self._topic = topic
         self._period = period
         self._adopt_at = 0.0
+        self._recorder = recorder
+        self._record_at = 0.0
+        self._published: set[Path] = set()
+        """Segments that the bus has, and the record store has not."""
         self.trouble: str | None = None
         """Why the bus took nothing the last time; None when it did."""
 
@@ -92,7 +108,7 @@ class Relay:
                 await asyncio.shield(asyncio.to_thread(folder.release))
 
     async def _publish_segment(self, path: Path) -> int:
-        """Publishes one segment and deletes it; gives its size in bytes."""
+        """Publishes one segment and deletes it; gives its size in bytes, or 0 while it has to stay."""
         try:
             data = await asyncio.to_thread(path.read_bytes)
         except FileNotFoundError:
@@ -101,12 +117,28 @@ class Relay:
         if torn:
             metrics.SPOOL_TORN.inc()
             _log.warning("a segment holds bytes that are no event", bytes=torn, events=len(payloads))
+        recorded = True
         for batch in _batches(payloads):
+            recorded = recorded and await self._record(batch)
             events = [event for raw in batch if (event := _event(raw))]
-            if events:
+            if events and path not in self._published:
                 await self._publish(events)
+        if not recorded:
+            self._published.add(path)
+            return 0
         await asyncio.to_thread(path.unlink, missing_ok=True)
+        self._published.discard(path)
         return len(data)
+
+    async def _record(self, batch: Sequence[bytes]) -> bool:
+        """Writes the requests of a batch down; whether they are."""
+        if self._recorder is None:
+            return True
+        if time.monotonic() < self._record_at:
+            return False
+        recorded = await self._recorder.keep(batch)
+        self._record_at = 0.0 if recorded else time.monotonic() + _RECORD_PAUSE
+        return recorded
 
     async def _publish(self, events: Sequence[Event]) -> None:
         """Publishes a batch, again and again until the bus has it."""

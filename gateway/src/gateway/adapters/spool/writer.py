@@ -23,6 +23,8 @@ class Writer:
         self.folder = folder
         self.waiting = 0
         """Bytes of this worker's that are not published yet."""
+        self.appended = 0
+        """Events that were ever kept."""
         self._segment_bytes = segment_bytes
         self._max_bytes = max_bytes
         self._fsync = fsync
@@ -61,6 +63,7 @@ class Writer:
             return self._refuse("the disk takes no more")
         self._size += size
         self.waiting += size
+        self.appended += 1
         self._dirty = True
         if self._refusing:
             self._refusing = ""

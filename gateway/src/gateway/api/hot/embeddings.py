@@ -47,6 +47,7 @@ class EmbeddingEndpoint:
         request = parse_embedding(raw)
         completion.requested_model = request.model
         plan = await plan_of(deps, request.model, _OPERATION, exchange, principal)
+        completion.release_id = plan.release_id
         end = ends_at(exchange, plan, deps.limits)
         ticket = await deps.admission.admit(
             principal, plan.candidates[0].card.name, len(raw) // _BYTES_A_TOKEN

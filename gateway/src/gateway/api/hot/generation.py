@@ -102,6 +102,7 @@ async def generate(
     assert completion is not None
     completion.requested_model, completion.stream = request.model, request.stream
     plan = await plan_of(deps, request.model, shape.capability, exchange, principal)
+    completion.release_id = plan.release_id
     end = ends_at(exchange, plan, deps.limits)
     card = plan.candidates[0].card
     prompt = size // _BYTES_A_TOKEN
@@ -174,7 +175,7 @@ class Run:
         completion = self.exchange.completion
         if completion is None:
             return
-        completion.cache = self.cache
+        completion.cache, completion.answer_id = self.cache, self.identifier
         if self.flight is not None:
             by = self.served_by(self.flight)
             completion.model, completion.model_version, completion.engine = by

@@ -82,7 +82,9 @@ def note(exchange: Exchange, grounded: Grounded, flight: object, cited: set[str]
         cited = {citation.hit.passage.id for citation in flight.cited}
     if (completion := exchange.completion) is not None:
         completion.sources = [
-            Source(hit.store_id, hit.file_id, hit.passage.id, hit.score, hit.passage.id in cited)
+            Source(
+                hit.store_id, hit.file_id, hit.passage.id, hit.score, hit.passage.id in cited, hit.filename
+            )
             for source in grounded.sources
             for hit in source.hits
         ]

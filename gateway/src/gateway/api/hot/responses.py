@@ -86,6 +86,7 @@ class ResponsesEndpoint:
         identifier = responses.new_id(tenant, key)
         fingerprint = hashlib.sha256(raw).digest() if key is not None else b""
         if key is not None and (first := await self._first(tenant, identifier, fingerprint)) is not None:
+            completion.answer_id = identifier
             await _repeat(exchange, first, stream=request.generation.stream)
             return
         place = (tenant, identifier)

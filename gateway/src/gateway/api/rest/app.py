@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from gateway.api.rest import (
+    audit,
     batches,
     datasets,
     eval_runs,
@@ -16,6 +17,7 @@ from gateway.api.rest import (
     keys,
     ops,
     releases,
+    requests,
     responses,
     store_files,
     store_search,
@@ -62,6 +64,8 @@ def create_app(deps: RestDeps) -> FastAPI:
     app.include_router(evals.router)
     app.include_router(eval_runs.router)
     app.include_router(releases.router)
+    app.include_router(audit.router)
+    app.include_router(requests.router)
     app.include_router(batches.router)
     app.include_router(ops.router)
     app.include_router(docs_router())

@@ -15,12 +15,14 @@ from gateway.files.uploads import UploadsService
 from gateway.identity.authenticator import Authenticator
 from gateway.identity.keys_service import KeysService
 from gateway.identity.principal import Principal
+from gateway.jobs.audit import AuditService
 from gateway.jobs.batches import BatchesService
 from gateway.jobs.datasets import DatasetsService
 from gateway.jobs.evals import EvalsService
 from gateway.jobs.releases import ReleasesService
 from gateway.jobs.tuning import TuningService
 from gateway.limits.admission import Admission
+from gateway.lineage.service import LineageService
 from gateway.responses.service import Responses
 from gateway.retrieval.repeats import Repeats
 from gateway.retrieval.service import StoresService
@@ -45,6 +47,8 @@ class RestDeps:
     evals: EvalsService | None = None
     batches: BatchesService | None = None
     releases: ReleasesService | None = None
+    audit: AuditService | None = None
+    lineage: LineageService | None = None
     repeats: Repeats = field(default_factory=Repeats)
     """Which changes were sent before."""
     version: str = "0.1.0"

@@ -108,7 +108,7 @@ async def give_feedback(
     added = await service.give(caller, given, idempotency_key)
     if added.repeated:
         response.headers["idempotent-replayed"] = "true"
-    return _shown(added.feedback)
+    return feedback_shown(added.feedback)
 
 
 @router.get("", summary="List the tenant's feedback", description="Needs the scope `feedback:read`.")
@@ -127,17 +127,18 @@ async def list_feedback(
     found, more = await service.list(
         caller, request_id=request_id, after=after, ascending=order == "asc", limit=limit
     )
-    data = [_shown(feedback) for feedback in found]
+    data = [feedback_shown(feedback) for feedback in found]
     first, last = (data[0].id, data[-1].id) if data else (None, None)
     return FeedbackList(data=data, first_id=first, last_id=last, has_more=more)
 
 
 @router.get("/{feedback_id}", summary="Show feedback", description="Needs the scope `feedback:read`.")
 async def get_feedback(feedback_id: FeedbackId, caller: Reader, service: Service) -> Feedback:
-    return _shown(await service.show(caller, feedback_id))
+    return feedback_shown(await service.show(caller, feedback_id))
 
 
-def _shown(kept: Kept) -> Feedback:
+def feedback_shown(kept: Kept) -> Feedback:
+    """As callers see it."""
     given = kept.given
     return Feedback(
         id=kept.id,

@@ -138,7 +138,7 @@ async def create_release(body: CreateRelease, call: Changing, service: Service) 
         run_ids=body.run_ids,
         policy=body.policy or "",
     )
-    return _shown(made)
+    return release_shown(made)
 
 
 @router.get("", summary="List releases", description="Needs the scope `releases:read`. Newest first.")
@@ -149,19 +149,19 @@ async def list_releases(
     alias: Annotated[str | None, Query(max_length=200, description="Only for this name.")] = None,
 ) -> ReleaseList:
     found = await service.list(call, page, alias=alias or "")
-    data = [_shown(each) for each in found.data]
+    data = [release_shown(each) for each in found.data]
     first, last = (data[0].id, data[-1].id) if data else (None, None)
     return ReleaseList(data=data, first_id=first, last_id=last, has_more=found.has_more)
 
 
 @router.post("/rollback", summary="Take a release back", description="Needs the scope `releases:write`.")
 async def roll_back(body: RollBack, call: Changing, service: Service) -> Release:
-    return _shown(await service.roll_back(call, body.alias, reason=body.reason or ""))
+    return release_shown(await service.roll_back(call, body.alias, reason=body.reason or ""))
 
 
 @router.get("/{release_id}", summary="Show a release", description="Needs the scope `releases:read`.")
 async def get_release(release_id: str, call: Reading, service: Service) -> Release:
-    return _shown(await service.get(call, release_id))
+    return release_shown(await service.get(call, release_id))
 
 
 @router.post(
@@ -170,10 +170,13 @@ async def get_release(release_id: str, call: Reading, service: Service) -> Relea
     description="Needs the scope `releases:approve`. The same person twice is one person.",
 )
 async def approve_release(release_id: str, body: Approve, call: Approving, service: Service) -> Release:
-    return _shown(await service.approve(call, release_id, approved=body.approved, comment=body.comment or ""))
+    return release_shown(
+        await service.approve(call, release_id, approved=body.approved, comment=body.comment or "")
+    )
 
 
-def _shown(given: types.Release) -> Release:
+def release_shown(given: types.Release) -> Release:
+    """As callers see it."""
     seen = given.canary
     return Release(
         id=given.id,
