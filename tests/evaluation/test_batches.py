@@ -49,8 +49,8 @@ async def test_answers_and_failures_have_a_file_each(acme: Evaluation, models: A
 
     models.say["new"] = choosy
     content = b"".join([line("a", "one"), line("b", "bad"), line("c", "three", guided_choice=["x", "y"])])
-    batch = await ended(acme, await start(acme, content, metadata={"who": "me"}))
-    assert (batch.status, batch.metadata["who"]) == ("completed", "me")
+    batch = await ended(acme, await start(acme, content, metadata={"who": "me"}, output_seconds=7200))
+    assert (batch.status, batch.metadata["who"], batch.output_seconds) == ("completed", "me", 7200)
     assert dict(batch.counts) == {"total": 3, "completed": 2, "failed": 1}
     assert {"created", "in_progress", "finalizing", "completed", "expires"} <= set(batch.times)
     good = await lines(acme, batch.output)

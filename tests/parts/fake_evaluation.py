@@ -258,6 +258,7 @@ class FakeEvaluation(eval_service_pb2_grpc.EvalServiceServicer):
                 status="validating",
                 times={"created": now, "expires": now + 86400},
                 metadata=request.metadata,
+                output_seconds=request.output_seconds,
             )
             self.batches[tenant, made.id] = made
             return pb.CreateBatchResponse(batch=made)

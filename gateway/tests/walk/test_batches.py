@@ -101,6 +101,23 @@ async def test_a_batch_from_order_to_answers(
     assert file.expires_at == file.created_at + 30 * 86400
 
 
+async def test_the_caller_says_how_long_an_output_is_kept(
+    ready: Any, client: openai.AsyncOpenAI, evaluation: FakeEvaluation
+) -> None:
+    file = await client.files.create(file=("in.jsonl", b"{}"), purpose="batch")
+    batch = await client.batches.create(
+        input_file_id=file.id,
+        endpoint=CHAT,
+        completion_window="24h",
+        output_expires_after={"anchor": "created_at", "seconds": 7200},
+    )
+    await finish(ready, evaluation, batch.id)
+    output = (await client.batches.retrieve(batch.id)).output_file_id
+    assert output is not None
+    kept = await client.files.retrieve(output)
+    assert kept.expires_at == kept.created_at + 7200
+
+
 async def test_an_output_is_one_file_and_stays_deleted(
     ready: Any, client: openai.AsyncOpenAI, evaluation: FakeEvaluation
 ) -> None:
@@ -166,6 +183,11 @@ async def test_bad_bodies_viewers_and_repeats(
         ({"input_file_id": NO_FILE}, 404, "input_file_id"),
         ({"endpoint": "/v1/files"}, 400, "endpoint"),
         ({"completion_window": "1h"}, 400, "completion_window"),
+        (
+            {"output_expires_after": {"anchor": "created_at", "seconds": 60}},
+            400,
+            "output_expires_after.seconds",
+        ),
         ({"colour": "red"}, 400, "colour"),
     ):
         answer = await http.post(BATCHES, json=body | change)

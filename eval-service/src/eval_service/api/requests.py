@@ -19,6 +19,7 @@ from sixfold.training.v1 import dataset_pb2
 
 MAX_PAIRS, MAX_KEY, MAX_TEXT = 16, 64, 512
 MAX_JSON = 900_000
+MIN_OUTPUT_SECONDS, MAX_OUTPUT_SECONDS = 3600, 30 * 86_400
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -129,6 +130,13 @@ def window_us(given: int, most_seconds: float) -> int:
     if given < 0 or given > most_seconds:
         raise invalid(f"A batch lives for at most {most_seconds:.0f} seconds.", "window_seconds")
     return (given or 86_400) * 1_000_000
+
+
+def output_seconds(given: int) -> int:
+    """0 says nothing."""
+    if given and not MIN_OUTPUT_SECONDS <= given <= MAX_OUTPUT_SECONDS:
+        raise invalid("What a batch leaves is kept for an hour to 30 days.", "output_expires_after.seconds")
+    return given
 
 
 def item_status(given: str) -> str:

@@ -108,6 +108,7 @@ def to_batch(row: Row) -> ev.Batch:
         counts=counts,
         times=times,
         metadata=orjson.loads(row["metadata"]),
+        output_seconds=orjson.loads(job.spec).get("output_seconds", 0),
     )
     for name, field in (("output", told.output), ("errors_file", told.errors)):
         if name in left:

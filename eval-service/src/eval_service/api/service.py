@@ -295,6 +295,7 @@ class EvalService(eval_service_pb2_grpc.EvalServiceServicer):
             "max_requests": rules.max_requests,
             "parallel": rules.parallel,
             "checkpoint_seconds": rules.checkpoint_seconds,
+            "output_seconds": requests.output_seconds(request.output_seconds),
         }
         window = requests.window_us(request.window_seconds, rules.max_window_seconds)
 

@@ -31,11 +31,16 @@ class GrpcBatchesClient:
         endpoint: str,
         input: FileRef,
         metadata: Mapping[str, str],
+        output_seconds: int,
         deadline: float,
     ) -> Batch:
         """See the port, here and below."""
         request = pb.CreateBatchRequest(
-            request_id=request_id, endpoint=endpoint, input=to_file(input), metadata=metadata
+            request_id=request_id,
+            endpoint=endpoint,
+            input=to_file(input),
+            metadata=metadata,
+            output_seconds=output_seconds,
         )
         answer = await self._service.ask(asker, "CreateBatch", request, pb.CreateBatchResponse, deadline)
         return _batch(answer.batch)
@@ -73,4 +78,5 @@ def _batch(given: evaluation_pb2.Batch) -> Batch:
         else None,
         faults=faults if isinstance(faults, dict) else {},
         metadata=dict(given.metadata),
+        output_seconds=given.output_seconds,
     )

@@ -19,7 +19,8 @@ class BatchesService:
     """Batches of the caller's tenant. Every method raises SixfoldError.
 
     What a batch leaves becomes files of the tenant's when the batch is first looked at: its own copies, which
-    count against its room, end by themselves after thirty days, and are not made again once they are deleted.
+    count against its room, end by themselves (after thirty days, unless the caller said when), and are not
+    made again once they are deleted.
     """
 
     def __init__(self, batching: Batching, files: Files, *, deadline: float) -> None:
@@ -29,9 +30,18 @@ class BatchesService:
         self._deadline = deadline
 
     async def create(
-        self, call: Call, *, endpoint: str, input_id: str, metadata: Mapping[str, str]
+        self,
+        call: Call,
+        *,
+        endpoint: str,
+        input_id: str,
+        metadata: Mapping[str, str],
+        output_seconds: int = 0,
     ) -> WithFiles:
-        """A new batch. NOT_FOUND, and no batch, when the file is not the tenant's."""
+        """A new batch. NOT_FOUND, and no batch, when the file is not the tenant's.
+
+        What it leaves is kept for `output_seconds`, from when it became files; 0 takes thirty days.
+        """
         require(call.caller, BATCHES_WRITE)
         check_id(FILE, input_id, "input_file_id")
         file = (await self._files.refs(call.caller.tenant, [input_id])).get(input_id)
@@ -43,6 +53,7 @@ class BatchesService:
             endpoint=endpoint,
             input=file,
             metadata=metadata,
+            output_seconds=output_seconds,
             deadline=self._deadline,
         )
         return await self._with_files(call, batch)
@@ -77,14 +88,14 @@ class BatchesService:
     async def _with_files(self, call: Call, batch: Batch) -> WithFiles:
         return WithFiles(
             batch,
-            await self._file(call, f"{batch.id}:output", batch.output),
-            await self._file(call, f"{batch.id}:errors", batch.errors),
+            await self._file(call, f"{batch.id}:output", batch.output, batch.output_seconds),
+            await self._file(call, f"{batch.id}:errors", batch.errors, batch.output_seconds),
         )
 
-    async def _file(self, call: Call, token: str, left: Left | None) -> str | None:
+    async def _file(self, call: Call, token: str, left: Left | None, seconds: int) -> str | None:
         if left is None:
             return None
-        wanted = NewFile(left.filename, "batch_output")
+        wanted = NewFile(left.filename, "batch_output", seconds or None)
         return await self._files.adopt(
             call.caller.tenant, call.caller.subject, token, left.object_key, left.bytes, wanted
         )

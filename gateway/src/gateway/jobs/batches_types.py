@@ -37,6 +37,8 @@ class Batch:
     faults: Mapping[str, Any]
     """Why nothing could begin, as OpenAI's errors; empty otherwise."""
     metadata: Mapping[str, str]
+    output_seconds: int = 0
+    """How long the files of what it left are kept; 0 where the caller did not say."""
 
 
 class WithFiles(NamedTuple):

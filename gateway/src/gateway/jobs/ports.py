@@ -181,6 +181,7 @@ class Batching(Protocol):
         endpoint: str,
         input: FileRef,
         metadata: Mapping[str, str],
+        output_seconds: int,
         deadline: float,
     ) -> Batch: ...
     async def get_batch(self, asker: Asker, batch_id: str, *, deadline: float) -> Batch: ...

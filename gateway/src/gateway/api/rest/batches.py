@@ -34,13 +34,27 @@ def batches_of(deps: Deps) -> BatchesService:
 Service = Annotated[BatchesService, Depends(batches_of)]
 
 
+class OutputExpiry(Strict):
+    """When the files of what a batch leaves go."""
+
+    anchor: Literal["created_at"]
+    seconds: int = Field(ge=3600, le=2_592_000)
+
+
 class CreateBatch(Strict):
     """What to work off."""
 
     input_file_id: str = Field(max_length=64, description="A file of JSON lines, one request each.")
-    endpoint: str = Field(max_length=64, description="Of every request, such as `/v1/chat/completions`.")
+    endpoint: str = Field(
+        max_length=64,
+        description="Of every request: `/v1/chat/completions`, `/v1/responses`, `/v1/completions` or "
+        "`/v1/embeddings`. Responses are text without tools, and are not stored.",
+    )
     completion_window: Literal["24h"]
     metadata: Metadata | None = None
+    output_expires_after: OutputExpiry | None = Field(
+        None, description="Without it, after thirty days. They are made when the batch is first looked at."
+    )
 
 
 class RequestCounts(BaseModel):
@@ -88,8 +102,13 @@ class BatchList(BaseModel):
 
 @router.post("", summary="Make a batch", description="Needs the scope `batches:write`.")
 async def create_batch(body: CreateBatch, call: Changing, service: Service) -> Batch:
+    expiry = body.output_expires_after
     made = await service.create(
-        call, endpoint=body.endpoint, input_id=body.input_file_id, metadata=body.metadata or {}
+        call,
+        endpoint=body.endpoint,
+        input_id=body.input_file_id,
+        metadata=body.metadata or {},
+        output_seconds=expiry.seconds if expiry else 0,
     )
     return _shown(made)
 

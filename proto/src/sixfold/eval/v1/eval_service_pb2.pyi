@@ -262,7 +262,7 @@ class GetReportResponse(_message.Message):
     def __init__(self, media_type: _Optional[str] = ..., body: _Optional[bytes] = ...) -> None: ...
 
 class CreateBatchRequest(_message.Message):
-    __slots__ = ("request_id", "endpoint", "input", "metadata", "window_seconds")
+    __slots__ = ("request_id", "endpoint", "input", "metadata", "window_seconds", "output_seconds")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -275,12 +275,14 @@ class CreateBatchRequest(_message.Message):
     INPUT_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
     WINDOW_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_SECONDS_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     endpoint: str
     input: _dataset_pb2.FileSource
     metadata: _containers.ScalarMap[str, str]
     window_seconds: int
-    def __init__(self, request_id: _Optional[str] = ..., endpoint: _Optional[str] = ..., input: _Optional[_Union[_dataset_pb2.FileSource, _Mapping]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., window_seconds: _Optional[int] = ...) -> None: ...
+    output_seconds: int
+    def __init__(self, request_id: _Optional[str] = ..., endpoint: _Optional[str] = ..., input: _Optional[_Union[_dataset_pb2.FileSource, _Mapping]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., window_seconds: _Optional[int] = ..., output_seconds: _Optional[int] = ...) -> None: ...
 
 class CreateBatchResponse(_message.Message):
     __slots__ = ("batch",)

@@ -141,7 +141,7 @@ class Comparison(_message.Message):
     def __init__(self, name: _Optional[str] = ..., difference: _Optional[float] = ..., low: _Optional[float] = ..., high: _Optional[float] = ..., p_value: _Optional[float] = ..., test: _Optional[str] = ..., items: _Optional[int] = ..., wins: _Optional[int] = ..., losses: _Optional[int] = ...) -> None: ...
 
 class Batch(_message.Message):
-    __slots__ = ("id", "endpoint", "input", "status", "counts", "times", "output", "errors", "errors_json", "metadata")
+    __slots__ = ("id", "endpoint", "input", "status", "counts", "times", "output", "errors", "errors_json", "metadata", "output_seconds")
     class CountsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -173,6 +173,7 @@ class Batch(_message.Message):
     ERRORS_FIELD_NUMBER: _ClassVar[int]
     ERRORS_JSON_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_SECONDS_FIELD_NUMBER: _ClassVar[int]
     id: str
     endpoint: str
     input: _dataset_pb2.FileSource
@@ -183,4 +184,5 @@ class Batch(_message.Message):
     errors: _dataset_pb2.FileSource
     errors_json: bytes
     metadata: _containers.ScalarMap[str, str]
-    def __init__(self, id: _Optional[str] = ..., endpoint: _Optional[str] = ..., input: _Optional[_Union[_dataset_pb2.FileSource, _Mapping]] = ..., status: _Optional[str] = ..., counts: _Optional[_Mapping[str, int]] = ..., times: _Optional[_Mapping[str, float]] = ..., output: _Optional[_Union[_dataset_pb2.FileSource, _Mapping]] = ..., errors: _Optional[_Union[_dataset_pb2.FileSource, _Mapping]] = ..., errors_json: _Optional[bytes] = ..., metadata: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    output_seconds: int
+    def __init__(self, id: _Optional[str] = ..., endpoint: _Optional[str] = ..., input: _Optional[_Union[_dataset_pb2.FileSource, _Mapping]] = ..., status: _Optional[str] = ..., counts: _Optional[_Mapping[str, int]] = ..., times: _Optional[_Mapping[str, float]] = ..., output: _Optional[_Union[_dataset_pb2.FileSource, _Mapping]] = ..., errors: _Optional[_Union[_dataset_pb2.FileSource, _Mapping]] = ..., errors_json: _Optional[bytes] = ..., metadata: _Optional[_Mapping[str, str]] = ..., output_seconds: _Optional[int] = ...) -> None: ...
