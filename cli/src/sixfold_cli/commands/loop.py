@@ -41,6 +41,7 @@ def feedback(
     """
     from sixfold_cli.client import connect
     from sixfold_cli.jobs.last import resolve
+    from sixfold_cli.jobs.lineage import words
 
     said: list[tuple[bool, dict[str, object]]] = [
         (up, {"kind": "thumbs", "value": 1}),
@@ -66,7 +67,7 @@ def feedback(
     if json:
         print_json(given)
     else:
-        print(f"{given['id']}: {given['kind']} on {given['request_id']}")
+        print(f"{given['id']}: {words(given)} on {given['request_id']}")
 
 
 def lineage(

@@ -72,6 +72,7 @@ def models_show(
     from sixfold_cli.client import connect
     from sixfold_cli.errors import CliError
     from sixfold_cli.jobs.releases import PATH, lines
+    from sixfold_cli.jobs.words import moment
 
     with connect(find_home(home), url).keeping() as api:
         found = api.call("GET", f"/v1/models/{quote(name, safe='')}")
@@ -85,7 +86,7 @@ def models_show(
     if json:
         print_json({**found, "releases": releases})
         return
-    for key, value in found.items():
+    for key, value in (found | {"created": moment(found.get("created"))}).items():
         if value not in (None, "", [], {}) and key != "object":
             print(f"{key:<20} {', '.join(map(str, value)) if isinstance(value, list) else value}")
     for release in releases:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sixfold_cli.documents.sources import place
+from sixfold_cli.jobs.datasets import counts
 from sixfold_cli.jobs.words import moment, percent
 
 Facts = Mapping[str, Any]
@@ -52,7 +53,7 @@ def _training(training: Facts, dataset: Facts | None) -> Branch:
             (f"registered as {training['registered_name']} version {training.get('registered_version')}", [])
         )
     if dataset:
-        rows = ", ".join(f"{count} {part}" for part, count in (dataset.get("rows") or {}).items() if count)
+        rows = counts(dataset)
         sources: list[Branch] = [(_source(each), []) for each in dataset.get("sources") or []]
         under.append((_joined("data set", dataset.get("name"), dataset.get("id"), rows), sources))
     if training.get("data_sha256"):
@@ -96,13 +97,16 @@ def _source(each: Facts) -> str:
 
 
 def _feedback(each: Facts) -> str:
-    said = {"thumbs": {1: "thumbs up", -1: "thumbs down"}.get(each.get("value") or 0, "thumbs")}
-    value = each.get("value")
-    text = said.get(str(each.get("kind")), str(each.get("kind")))
-    if each.get("kind") == "score" and value is not None:
-        text = f"score {value:g}"
-    parts = (text, each.get("created_by"), moment(each.get("created_at")), each.get("comment"))
+    parts = (words(each), each.get("created_by"), moment(each.get("created_at")), each.get("comment"))
     return " · ".join(str(part) for part in parts if part and part != "-")
+
+
+def words(feedback: Facts) -> str:
+    """What somebody thought: "thumbs down", "score 0.3", "correction", "flag"."""
+    kind, value = str(feedback.get("kind")), feedback.get("value")
+    if kind == "thumbs":
+        return "thumbs up" if (value or 0) > 0 else "thumbs down"
+    return f"score {value:g}" if kind == "score" and value is not None else kind
 
 
 def _joined(word: str, *parts: object) -> str:

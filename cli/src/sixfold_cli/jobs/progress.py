@@ -11,8 +11,8 @@ from typing import Protocol
 from sixfold_cli.jobs.views import View
 from sixfold_cli.jobs.words import curve, percent
 
-_QUIET = 5.0
-"""Seconds between two lines about a job of which nothing but the share changes."""
+_QUIET, _SILENT = 5.0, 30.0
+"""Seconds between two lines about a job: while its figures change, and while nothing does."""
 
 
 class Display(Protocol):
@@ -39,14 +39,15 @@ class Lines:
     """On standard error, so that results alone are on standard output."""
 
     def __init__(self) -> None:
-        self._last: dict[str, tuple[str, float]] = {}
+        self._last: dict[str, tuple[str, str, float]] = {}
 
     def show(self, label: str, view: View, losses: list[float]) -> None:
-        state, at = self._last.get(label, ("", 0.0))
-        if view.state == state and time.monotonic() - at < _QUIET:
+        state, text, at = self._last.get(label, ("", "", 0.0))
+        said = words(view)
+        if view.state == state and time.monotonic() - at < (_SILENT if said == text else _QUIET):
             return
-        self._last[label] = (view.state, time.monotonic())
-        self.say(label, words(view))
+        self._last[label] = (view.state, said, time.monotonic())
+        self.say(label, said)
 
     def say(self, label: str, text: str) -> None:
         print(f"{label}: {text}", file=sys.stderr, flush=True)

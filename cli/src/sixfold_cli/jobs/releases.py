@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sixfold_cli.jobs.views import view
-from sixfold_cli.jobs.words import moment, percent, small
+from sixfold_cli.jobs.words import moment, percent
 
 PATH = "/v1/releases"
 Release = Mapping[str, Any]
@@ -20,7 +20,7 @@ def lines(release: Release) -> list[str]:
     ]
     for verdict in release.get("verdicts") or []:
         mark = "kept" if verdict["passed"] else "broken"
-        shown.append(f"  {mark:<7} {verdict['rule']}: {verdict['reason']}{_measured(verdict)}")
+        shown.append(f"  {mark:<7} {verdict['rule']}: {verdict['reason']}")
     for word in release.get("approvals") or []:
         said = "approved" if word["approved"] else "said no"
         comment = f": {word['comment']}" if word.get("comment") else ""
@@ -35,13 +35,6 @@ def lines(release: Release) -> list[str]:
         f"  policy {release['policy']} · asked for by {release['subject']}, {moment(release['created_at'])}"
     )
     return shown
-
-
-def _measured(verdict: Mapping[str, Any]) -> str:
-    found = verdict.get("comparison")
-    if not found:
-        return ""
-    return f" [{found['difference']:+.3f}, {small(found['p_value'])}, {found['items']} items]"
 
 
 def next_step(release: Release) -> str:
