@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import openai
 import pytest
+from parts.evaluation import EvalProcess
 from parts.fake_engine import FakeEngine
 from parts.tiny_base import make_base
 from parts.training import TrainingProcess
@@ -30,8 +31,12 @@ async def ready(house: Any, engine: FakeEngine, tmp_path: Path) -> AsyncIterator
     base = await asyncio.to_thread(make_base, tmp_path / "base")
     service = TrainingProcess(house.home, house.service_key, base)
     await asyncio.to_thread(service.process.start)
-    await house.start(training_service=f"127.0.0.1:{service.port}")
+    evals = EvalProcess(house.home, house.service_key, house.engines["local"].port)
+    await asyncio.to_thread(evals.start)
+    at = {"training_service": service.port, "eval_service": evals.port}
+    await house.start(**{name: f"127.0.0.1:{port}" for name, port in at.items()})
     yield house
+    await asyncio.to_thread(evals.kill)
     await asyncio.to_thread(service.process.kill)
 
 
@@ -42,6 +47,37 @@ async def ended(ask: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
             if found["status"] in ENDED:
                 return found
             await asyncio.sleep(0.3)
+
+
+async def measure(client: openai.AsyncOpenAI, http: httpx.AsyncClient, id: str, rows: list[Any]) -> None:
+    """A run over the test part asks what the rows ask, without their answers."""
+    criterion: Any = {
+        "type": "string_check",
+        "name": "exact",
+        "input": "{{sample.output_text}}",
+        "reference": "{{item.answer}}",
+        "operation": "eq",
+    }
+    config: Any = {"type": "custom", "item_schema": {"type": "object", "required": ["messages", "answer"]}}
+    made = await client.evals.create(name="intents", data_source_config=config, testing_criteria=[criterion])
+    source = {
+        "type": "completions",
+        "model": "tiny",
+        "source": {"type": "dataset", "id": id, "part": "test"},
+        "input_messages": {"type": "item_reference", "item_reference": "item.messages"},
+    }
+    runs = f"/v1/evals/{made.id}/runs"
+    run = (await http.post(runs, json={"data_source": source})).json()
+    async with asyncio.timeout(120):
+        while run["status"] not in ("completed", "failed"):
+            await asyncio.sleep(0.3)
+            run = (await http.get(f"{runs}/{run['id']}")).json()
+    assert (run["status"], run["result_counts"]["total"]) == ("completed", len(rows)), run
+    items = (await http.get(f"{runs}/{run['id']}/output_items", params={"limit": 100})).json()["data"]
+    for item, row in zip(items, rows, strict=True):
+        *asked, answer = row["messages"]
+        assert item["datasource_item"]["answer"] == answer["content"]
+        assert item["sample"]["input"] == asked
 
 
 async def test_files_and_corrections_become_parts_and_a_model(
@@ -116,6 +152,7 @@ async def test_files_and_corrections_become_parts_and_a_model(
     assert dataset["version"] in card
     assert "rows.jsonl, line 31: not valid JSON" in card
 
+    await measure(client, http, id, rows["test"])
     order = {
         "model": "tiny",
         "training_file": id,
