@@ -326,3 +326,28 @@ async def test_what_cannot_be_an_id_is_not_there(ready: Any) -> None:
         answer = await http.get(f"/v1/requests/{name}/lineage")
         assert answer.status_code in (400, 404), (name, answer.text)
         assert answer.json()["error"]["code"]
+
+
+async def test_an_answer_of_another_worker_is_found_too(house: Any, engine: FakeEngine) -> None:
+    house.write_config("")
+    workers = []
+    for _ in range(2):  # on one home, as processes on one machine or hosts on one store
+        await house.start()
+        workers.append(house.http())
+    assert workers[0].base_url != workers[1].base_url
+    for here, there in (workers, workers[::-1], workers):
+        answers = await asyncio.gather(*(ask(here, "tiny", stream=bool(number % 2)) for number in range(6)))
+        found = await asyncio.gather(*(lineage(there, each.headers["x-request-id"]) for each in answers))
+        assert [told["request"]["stream"] for told in found] == [bool(number % 2) for number in range(6)]
+
+
+async def test_while_nobody_takes_events_answers_are_traced_all_the_same(
+    house: Any, engine: FakeEngine
+) -> None:
+    house.write_config("")
+    nobody = "kafka://127.0.0.1:1"  # where nobody is
+    await house.start(bus_url=nobody)
+    http = house.http()
+    for _ in range(3):
+        request_id = (await ask(http, "tiny")).headers["x-request-id"]
+        assert (await lineage(http, request_id))["model"]["name"] == "tiny"

@@ -10,7 +10,7 @@ from typing import Any
 
 import openai
 import pytest
-from parts.fake_engine import FakeEngine
+from parts.fake_engine import FakeEngine, card
 from parts.tiny_base import make_base
 from parts.training import TrainingProcess
 
@@ -26,7 +26,7 @@ async def ready(house: Any, engine: FakeEngine, tmp_path: Path) -> AsyncIterator
     await asyncio.to_thread(service.process.kill)
 
 
-async def test_a_job_is_done_and_told(client: openai.AsyncOpenAI) -> None:
+async def test_a_job_is_done_and_told(client: openai.AsyncOpenAI, ready: Any, engine: FakeEngine) -> None:
     rows = [
         {
             "messages": [
@@ -59,3 +59,24 @@ async def test_a_job_is_done_and_told(client: openai.AsyncOpenAI) -> None:
     assert {event.level for event in events} <= {"info", "warn"}
     with pytest.raises(openai.NotFoundError):
         await client.fine_tuning.jobs.create(model="nobody", training_file=file.id)
+    await _traced(ready, client, engine, job)
+
+
+async def _traced(ready: Any, client: openai.AsyncOpenAI, engine: FakeEngine, job: Any) -> None:
+    """An answer of the model says which job made it, of what."""
+    mine = card(job.fine_tuned_model)
+    mine.owner, mine.base = "default", "tiny"
+    engine.models.append(mine)
+    chat = await client.chat.completions.with_raw_response.create(
+        model=job.fine_tuned_model, messages=[{"role": "user", "content": "say 3"}]
+    )
+    answer = await ready.http().get(f"/v1/requests/{chat.headers['x-request-id']}/lineage")
+    told = answer.json()
+    assert answer.status_code == 200, told
+    training = told["training"]
+    assert (training["job_id"], training["method"], training["form"]) == (job.id, "supervised", "lora")
+    assert (len(training["data_sha256"]), training["dataset_id"]) == (64, None)
+    assert training["base"].startswith("tiny@")
+    assert training["run_id"]
+    assert (told["model"]["base"], told["model"]["owner"]) == ("tiny", "default")
+    assert (told["dataset"], told["release"], told["warnings"]) == (None, None, [])
