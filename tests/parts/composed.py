@@ -222,7 +222,13 @@ class ComposedHouse:
     def token(self, tenant: str = "acme") -> str:
         """For ten minutes, as an administrator."""
         now = int(time.time())
-        claims = {"iss": "sixfold", "aud": "sixfold-gateway", "sub": "t", "tenant": tenant, "role": "admin"}
+        claims: dict[str, str | int] = {
+            "iss": "sixfold",
+            "aud": "sixfold-gateway",
+            "sub": "t",
+            "tenant": tenant,
+            "role": "admin",
+        }
         claims |= {"iat": now, "nbf": now, "exp": now + 600, "jti": os.urandom(4).hex()}
         return jwt.encode(claims, self.key("jwt"), algorithm="HS256")
 

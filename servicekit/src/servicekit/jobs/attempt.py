@@ -17,7 +17,7 @@ from servicekit import telemetry
 from servicekit.errors import Reason, SixfoldError, internal
 from servicekit.jobs import metrics
 from servicekit.jobs.jobs import Jobs
-from servicekit.jobs.launchers.base import Launcher, LaunchFailed, Process
+from servicekit.jobs.launchers.base import Launcher, LaunchFailed, Needs, Process
 from servicekit.jobs.lines import decode, encode
 from servicekit.jobs.types import Broke, Checkpoint, Claim, Done, Lost, Note, Outcome, Stood
 from servicekit.logs import get_logger
@@ -160,7 +160,7 @@ class Attempt:
         watching = asyncio.create_task(self._watch(), name=f"watch {name}")
         code = 0
         try:
-            self._process = process = await self._launcher.launch(name)
+            self._process = process = await self._launcher.launch(name, self._needs())
             if await self._start(process):
                 await self._listen(process)
                 code = await self._exit(process)
@@ -184,6 +184,11 @@ class Attempt:
         if self._word is None:
             self._word = self._died(code)
         return self._word
+
+    def _needs(self) -> Needs:
+        claim = self._claim
+        left = max(1.0, self._seconds - claim.ran_seconds)
+        return Needs(claim.id, claim.kind, claim.tenant, self._memory, left)
 
     def _rely_until(self, until: float) -> None:
         """A timer of its own: a database that is silent may hold up even the end of asking it."""

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
-from servicekit.jobs.launchers.base import Launcher, LaunchFailed, Process
+from servicekit.jobs.launchers.base import Launcher, LaunchFailed, Needs, Process
 
-__all__ = ["LaunchFailed", "Launcher", "Process", "open_launcher"]
+__all__ = ["LaunchFailed", "Launcher", "Needs", "Process", "open_launcher"]
 
 
 def open_launcher(url: str, *, folder: Path, environment: Mapping[str, str] | None = None) -> Launcher:
@@ -18,6 +18,7 @@ def open_launcher(url: str, *, folder: Path, environment: Mapping[str, str] | No
       their working folders, each removed behind its attempt.
     - `ray://local` or `ray://host:10001`: processes on the nodes of a Ray cluster, each with `?cpus=1&gpus=0`
       to itself. Needs the package `ray`.
+    - `k8s:///namespace?image=…` and the like: pods of a Kubernetes cluster, see `k8s.address`.
 
     `environment` is what a process finds beside the few usual variables; nothing else is inherited.
     """
@@ -36,8 +37,13 @@ def open_launcher(url: str, *, folder: Path, environment: Mapping[str, str] | No
             from servicekit.jobs.launchers.subprocess import SubprocessLauncher
 
             return SubprocessLauncher(folder, environment or {}, nice=_nice(options))
+        case "k8s" | "k8s+http":
+            from servicekit.jobs.launchers.k8s.address import Address
+            from servicekit.jobs.launchers.k8s.launcher import KubernetesLauncher
+
+            return KubernetesLauncher(Address.parse(url), environment or {})
         case other:
-            raise ValueError(f"no launcher for the scheme {other!r}: use subprocess:// or ray://")
+            raise ValueError(f"no launcher for the scheme {other!r}: use subprocess://, ray:// or k8s://")
 
 
 def _nice(options: dict[str, str]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import dataclass
 from typing import Protocol
 
 
@@ -13,6 +14,18 @@ class LaunchFailed(Exception):
         super().__init__(message)
         self.reason = reason
         self.message = message
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """Whose process it is, and how much it may take; a launcher uses what its place has a use for."""
+
+    job: str = ""
+    kind: str = ""
+    tenant: str = ""
+    memory_bytes: int = 0
+    seconds: float = 0
+    """Left to the job; 0 for no limit."""
 
 
 class Process(Protocol):
@@ -50,7 +63,7 @@ class Process(Protocol):
 class Launcher(Protocol):
     """Starts processes that run `servicekit.jobs.entry`."""
 
-    async def launch(self, name: str) -> Process:
+    async def launch(self, name: str, needs: Needs = Needs()) -> Process:
         """A process that waits for its first line. `name` is unique. Raises `LaunchFailed`."""
 
     async def close(self) -> None:

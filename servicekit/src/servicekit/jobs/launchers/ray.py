@@ -15,7 +15,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from servicekit.jobs.launchers.base import LaunchFailed, Process
+from servicekit.jobs.launchers.base import LaunchFailed, Needs, Process
 from servicekit.jobs.launchers.subprocess import SubprocessLauncher
 from servicekit.logs import get_logger
 
@@ -54,12 +54,12 @@ class RayLauncher:
         self._ray: Any = None
         self._connecting = asyncio.Lock()
 
-    async def launch(self, name: str) -> Process:
+    async def launch(self, name: str, needs: Needs = Needs()) -> Process:  # noqa: B008  frozen
         ray = await self._connect()
         host = None
         try:
-            needs = {"num_cpus": self._cpus, "num_gpus": self._gpus}
-            actor = ray.remote(max_restarts=0, max_concurrency=16, **needs)(Host)
+            has = {"num_cpus": self._cpus, "num_gpus": self._gpus}
+            actor = ray.remote(max_restarts=0, max_concurrency=16, **has)(Host)
             host = await asyncio.to_thread(actor.remote, self._environment, self._nice, self._silent_seconds)
             async with asyncio.timeout(self._start_seconds):
                 workdir = await host.start.remote(name)

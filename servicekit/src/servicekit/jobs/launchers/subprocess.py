@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from pathlib import Path
 from uuid import uuid4
 
-from servicekit.jobs.launchers.base import LaunchFailed
+from servicekit.jobs.launchers.base import LaunchFailed, Needs
 from servicekit.jobs.lines import MAX_LINE
 from servicekit.logs import get_logger
 
@@ -47,7 +47,7 @@ class SubprocessLauncher:
         self._own: Path | None = None
         self._lock = -1
 
-    async def launch(self, name: str) -> SubprocessProcess:
+    async def launch(self, name: str, needs: Needs = Needs()) -> SubprocessProcess:  # noqa: B008  frozen
         try:
             own = await asyncio.to_thread(self._prepare)
             workdir = own / name
