@@ -156,6 +156,16 @@ async def test_bad_rows_end_the_run_and_are_named(
     assert words in run.job.message
 
 
+async def test_rows_that_were_deleted_meanwhile_end_the_run(acme: Evaluation) -> None:
+    eval_id = await acme.make_eval(RIGHT)
+    gone = await acme.upload(b'{"item": {}}\n')
+    await acme.objects.delete(f"{acme.tenant}/{gone.id}")
+    source = {"type": "jsonl", "source": {"type": "file_id", "id": gone.id}}
+    request = pb.CreateRunRequest(eval_id=eval_id, data_source_json=json.dumps(source).encode(), file=gone)
+    run = await acme.ended((await acme.call(request)).run)
+    assert (run.job.status, run.job.reason, run.job.attempt) == (FAILED, "FILE_NOT_FOUND", 1)
+
+
 async def test_a_row_that_no_model_takes_is_one_item_and_no_failed_run(
     acme: Evaluation, models: Answering
 ) -> None:

@@ -68,6 +68,7 @@ async def test_a_file_becomes_a_data_set_and_the_data_set_a_model(
     estimate = await training.call(pb.EstimateTrainingRequest(spec=spec(whole, epochs=2)))
     assert estimate.tokens > 0
     assert estimate.seconds > 0
+    await _validates_on_its_validation_part(training, whole, dataset.object_keys["validation"])
     order = pb.CreateTrainingRequest(
         request_id="two", spec=spec(whole, epochs=2, batch_size=4, suffix="demo"), metadata={"why": "test"}
     )
@@ -114,6 +115,34 @@ async def test_a_file_becomes_a_data_set_and_the_data_set_a_model(
     with pytest.raises(SixfoldError):
         await training.read(dataset.object_keys["train"])
     assert (await training.call(pb.GetTrainedModelRequest(model=result["model"]))).model.data_sha256
+
+
+async def _validates_on_its_validation_part(
+    training: Training, whole: dataset_pb2.DatasetSource, key: str
+) -> None:
+    """Whether the data set is named for it or not: rows that are trained on never validate."""
+    for given in ({}, {"validation": whole}):
+        order = pb.CreateTrainingRequest(spec=spec(whole, **given), priority=-10)
+        job = (await training.call(order)).job
+        await training.call(pb.SteerJobRequest(job_id=job.id, steer=pb.STEER_CANCEL))
+        told = json.loads(job.spec_json)
+        assert list(told["training"]["parts"]) == ["train"]
+        assert told["validation"]["parts"] == {"validation": key}
+
+
+async def test_a_data_set_without_a_validation_part_validates_nothing(training: Training) -> None:
+    request = pb.CreateDatasetRequest(name="whole", sources=[await training.upload(lines(12))])
+    made = (await training.call(request)).dataset
+    assert (await training.ended(made.job_id)).status == SUCCEEDED
+    whole = dataset_pb2.DatasetSource(dataset=dataset_pb2.DatasetPart(dataset_id=made.id))
+    for question in (
+        pb.CreateTrainingRequest(spec=spec(whole, validation=whole)),
+        pb.EstimateTrainingRequest(spec=spec(whole, validation=whole)),
+    ):
+        with pytest.raises(SixfoldError) as caught:
+            await training.call(question)
+        assert (caught.value.reason, caught.value.param) == (Reason.NOT_FOUND, "spec.validation.dataset.part")
+    assert (await training.call(pb.EstimateTrainingRequest(spec=spec(whole)))).tokens > 0
 
 
 def _check_registry(process: TrainingProcess, model: pb.TrainedModel) -> None:

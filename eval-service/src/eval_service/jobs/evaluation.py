@@ -20,7 +20,7 @@ from eval_service.runs.source import Completions, DatasetRows, FileContent, Sour
 from eval_service.runs.summary import summarise
 from eval_service.runs.values import Measured
 from eval_service.runs.work import work_off
-from servicekit.errors import SixfoldError
+from servicekit.errors import Reason, SixfoldError
 from servicekit.jobs.child import Context, JobFault, Stopped
 
 
@@ -155,7 +155,12 @@ def _rows(context: Context, source: Source) -> list[Row]:
         content = [row.model_dump() for row in source.source.content]
         return reading.of(content, schema, answered=answered)
     path = context.workdir / "rows.jsonl"
-    context.fetch(context.spec["file"]["object_key"], path)
+    try:
+        context.fetch(context.spec["file"]["object_key"], path)
+    except SixfoldError as error:
+        if error.reason is Reason.NOT_FOUND:
+            raise JobFault("FILE_NOT_FOUND", "The rows do not exist any more.") from None
+        raise
     return reading.read(
         lines_of(path),
         most=context.spec["max_rows"],

@@ -91,7 +91,7 @@ class Orders:
         training = await self._source(tenant, order.training, "spec.training")
         validation = None
         if order.validation is not None:
-            validation = await self._source(tenant, order.validation, "spec.validation")
+            validation = await self._source(tenant, _validating(order.validation), "spec.validation")
         elif training["kind"] == "dataset" and Part.VALIDATION.value in training["parts"]:
             validation = {
                 **training,
@@ -120,9 +120,11 @@ class Orders:
         return await self._records.order_training(model, new)
 
     async def estimate(self, tenant: str, order: TrainingOrder) -> Estimate:
-        """From the rows' number and length. BAD rows are not counted."""
+        """From the number and length of the rows that can be used. Raises as an order would."""
         base = self._base(order.base)
         source = await self._source(tenant, order.training, "spec.training")
+        if order.validation is not None:
+            await self._source(tenant, _validating(order.validation), "spec.validation")
         if source["kind"] == "file":
             keys = [(source["object_key"], source["filename"])]
         else:
@@ -188,6 +190,13 @@ class Orders:
                 "named": bool(source.part),
             }
         return {"kind": "feedback", **asdict(source), "kinds": list(source.kinds)}
+
+
+def _validating(source: Source) -> Source:
+    """Of a data set that is named without a part, what it keeps for validation."""
+    if isinstance(source, DatasetPart) and not source.part:
+        return DatasetPart(source.dataset_id, Part.VALIDATION.value)
+    return source
 
 
 def _measure(path: Path, name: str, limits: Limits) -> tuple[int, int]:

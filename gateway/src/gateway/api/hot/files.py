@@ -90,7 +90,6 @@ class FilesEndpoint:
         async with self._caller(exchange, FILES_READ) as caller:
             await no_body(exchange, self._deps.pace.idle)
             file = await self._deps.files.show(caller, file_id)
-            exchange.facts["bytes"] = file.bytes
             headers = [
                 (b"content-type", b"application/octet-stream"),
                 (b"content-length", b"%d" % file.bytes),

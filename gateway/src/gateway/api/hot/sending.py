@@ -47,6 +47,7 @@ async def send_stored(
     """
     left = asyncio.Event()
     stop_watching = exchange.watch(left.set)
+    sent = 0
     try:
         async with aclosing(content):
             piece = await anext(content, b"")
@@ -59,9 +60,11 @@ async def send_stored(
                         await exchange.write(piece, more=True)
                 except TimeoutError:
                     raise SixfoldError(Reason.SLOW_READER, "The client does not read.") from None
+                sent += len(piece)
                 piece = await anext(content, b"")
         await exchange.write(b"", more=False)
     finally:
+        exchange.facts["bytes"] = sent
         stop_watching()
 
 
