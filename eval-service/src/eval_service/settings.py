@@ -50,7 +50,10 @@ class EvalServiceSettings(ServiceSettings):
         0.2, gt=0, description="Until a change of routes by another process is seen; one's own at once."
     )
 
-    launcher: str = Field("subprocess://?nice=5", description="Where jobs run, by URL.")
+    launcher: str = Field(
+        "subprocess://?nice=5",
+        description="Where jobs run: `subprocess://`, `ray://…`, or `k8s:///namespace?image=…`.",
+    )
     slots: int = Field(1, ge=1, le=64, description="Jobs at once in this process.")
     tenant_slots: int = Field(0, ge=0, description="Jobs of one tenant at once; 0 for no limit of its own.")
     job_lease_seconds: float = Field(

