@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -9,6 +11,8 @@ from typing import Any
 import httpx
 import openai
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from parts.fake_engine import FakeEngine
 from parts.fake_evaluation import FakeEvaluation, evaluation_server
 from parts.fake_training import FakeTraining, JobsServer, training_server
@@ -223,6 +227,46 @@ async def test_bad_bodies_name_the_field_and_order_nothing(
     for path in (NO_SET, "nonsense", f"{NO_SET}/parts/train", "nonsense/card"):
         assert (await http.get(f"{DATASETS}/{path}")).status_code == 404
     assert (await http.delete(f"{DATASETS}/{NO_SET}")).status_code == 404
+
+
+_VALUES = (
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=9)
+    | st.lists(st.none(), max_size=2)
+)  # fmt: skip
+_SOURCES = st.dictionaries(
+    st.sampled_from(["type", "file_id", "dataset_id", "part", "kinds", "since", "until", "model"]),
+    _VALUES | st.sampled_from(["file", "feedback", "dataset", NO_FILE, NO_SET, "train", ["thumbs"], 1]),
+)
+_BODIES = st.dictionaries(
+    st.sampled_from(
+        ["name", "sources", "kind", "validation_share", "test_share", "seed", "strict", "metadata"]
+    )
+    | st.text(max_size=4),
+    _VALUES | st.lists(_SOURCES, max_size=3) | st.dictionaries(st.text(max_size=3), st.text(max_size=3)),
+)
+
+
+async def test_no_body_breaks_anything(http: httpx.AsyncClient) -> None:
+    bodies: list[Any] = []
+
+    @settings(max_examples=150, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(_BODIES)
+    def gather(body: Any) -> None:
+        good = {"name": "n", "sources": [{"type": "feedback"}]}
+        bodies.append({**good, **body} if len(bodies) % 2 else body)
+
+    await asyncio.get_running_loop().run_in_executor(None, gather)
+    for body in bodies:
+        with contextlib.suppress(ValueError):  # numbers that JSON has no word for
+            answer = await http.post(DATASETS, json=body)
+            assert answer.status_code in (200, 400, 404), (body, answer.text)
+    for half in (
+        b'{"name": "\\ud800", "sources": [{"type": "feedback"}]}',
+        b'{"name": "n", "sources": [{"type": "feedback", "model": "\\ud800"}]}',
+        b'{"name": "n", "sources": [{"type": "feedback"}], "metadata": {"\\ud800": ""}}',
+    ):
+        answer = await http.post(DATASETS, content=half, headers={"content-type": "application/json"})
+        assert answer.status_code == 400, (half, answer.text)
 
 
 async def test_another_tenants_data_sets_and_files_are_not_there(
