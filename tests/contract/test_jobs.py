@@ -27,7 +27,6 @@ from parts.jobs import (
     eventually,
     write_package,
 )
-from parts.kafka import OwnKafka
 from parts.postgres import Postgres
 from sqlalchemy import text
 
@@ -631,33 +630,6 @@ async def test_over_kafka_a_job_is_done_by_one_of_two_workers(
         for worker in workers:
             await worker.close()
         await other.close()
-        await shop.close()
-
-
-async def test_with_the_broker_gone_jobs_are_done_and_told_later(
-    kafka_server: OwnKafka, kafka_url: str, package: Path, tmp_path: Path
-) -> None:
-    shop = await Workshop.open(f"sqlite:///{tmp_path}/records.db", kafka_url, tmp_path)
-    shop.relay.start()
-    worker = shop.new_worker()
-    try:
-        await asyncio.to_thread(kafka_server.kill)
-        jobs = [await shop.order(steps=5) for _ in range(2)]
-        for job in jobs:
-            await shop.until(job, "succeeded")
-        async with shop.store.read() as connection:
-            assert (await connection.execute(text("SELECT count(*) FROM outbox"))).scalar_one() == 6
-        await asyncio.to_thread(kafka_server.start)
-
-        async def told() -> bool:
-            async with shop.store.read() as connection:
-                return not (await connection.execute(text("SELECT count(*) FROM outbox"))).scalar_one()
-
-        await eventually(told)
-        assert check_record(shop.lines(), {job.id: 5 for job in jobs}, 5) == 0
-    finally:
-        await asyncio.to_thread(kafka_server.start)
-        await worker.close()
         await shop.close()
 
 

@@ -1,20 +1,25 @@
-"""Kafka goes while events flow: what was acknowledged arrives, in order, and is done once."""
+"""Kafka goes while events flow and jobs run: what was acknowledged arrives, in order, and is done once."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from parts.jobs import WorkerProcess, Workshop, check_record, eventually, write_package
 from parts.kafka import GivenKafka, OwnKafka
+from sqlalchemy import text
 
 from servicekit.bus import Bus, Delivery, Event, open_bus
 from servicekit.errors import Reason, SixfoldError
+from servicekit.jobs import Job
+from sixfold.events.v1 import job_pb2
 
 pytestmark = pytest.mark.slow
 
@@ -96,13 +101,38 @@ async def all_arrives(flow: Flow) -> None:
         assert flow.done[subject] == ids, subject
 
 
+@pytest.fixture
+async def shop(
+    kafka_server: OwnKafka | GivenKafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Workshop]:
+    """Takes orders here; they are told of and worked off by a process of their own."""
+    kafka_server.clean()
+    package = tmp_path / "package"
+    write_package(package)
+    monkeypatch.syspath_prepend(str(package))
+    url = f"sqlite:///{tmp_path}/records.db"
+    shop = await Workshop.open(url, kafka_server.url, tmp_path)
+    worker = WorkerProcess(package, url, kafka_server.url, tmp_path, 3)
+    yield shop
+    worker.kill()
+    await shop.close()
+
+
 @pytest.mark.timeout(300)
-async def test_the_broker_is_gone_for_a_minute(flow: Flow, kafka_server: OwnKafka | GivenKafka) -> None:
+async def test_the_broker_is_gone_for_a_minute(
+    flow: Flow, shop: Workshop, kafka_server: OwnKafka | GivenKafka
+) -> None:
+    jobs = [await shop.order(steps=300, every=50, pace=0.05) for _ in range(2)]
     await until(lambda: flow.handled > 50)
+    await eventually(lambda: len({line[0] for line in shop.lines()}) == len(jobs))
     kafka_server.kill()
     gone = time.monotonic()
+    jobs += [await shop.order(steps=5) for _ in range(2)]
     await until(lambda: flow.refused >= len(SUBJECTS))
     refused, threads = flow.written, threading.active_count()
+    for job in jobs:  # those in flight go on, and new ones are found without the bus
+        await shop.until(job, "succeeded")
+    assert await untold(shop) >= len(jobs)
     await asyncio.sleep(max(0.0, 60 - (time.monotonic() - gone)))
     assert flow.written == refused  # nothing was acknowledged that no broker has
     assert threading.active_count() <= threads + 3  # nor does trying pile anything up
@@ -111,6 +141,31 @@ async def test_the_broker_is_gone_for_a_minute(flow: Flow, kafka_server: OwnKafk
     await flow.end()
     await all_arrives(flow)
     assert flow.slowest < 30
+    await told_once(shop, jobs)
+    check_record(shop.lines(), {job.id: 300 if job in jobs[:2] else 5 for job in jobs}, 50)
+
+
+async def untold(shop: Workshop) -> int:
+    """Events that wait for the broker."""
+    async with shop.store.read() as connection:
+        return int((await connection.execute(text("SELECT count(*) FROM outbox"))).scalar_one())
+
+
+async def told_once(shop: Workshop, jobs: list[Job]) -> None:
+    """Everything that happened to them reaches who listens, a repeat with the id of its first."""
+    ended: dict[str, set[str]] = defaultdict(set)
+
+    async def hear(event: Event) -> None:
+        if event.type == "job.changed" and event.parse(job_pb2.JobChanged).status == "succeeded":
+            ended[event.subject].add(event.id)
+
+    subscription = shop.bus.subscribe(["sixfold.jobs"], f"group-{uuid4().hex[:12]}", hear)
+    async with asyncio.timeout(60):
+        while await untold(shop):  # noqa: ASYNC110 - it asks a database
+            await asyncio.sleep(0.1)
+    await until(lambda: all(ended[job.id] for job in jobs))
+    await subscription.close()
+    assert Counter(len(ended[job.id]) for job in jobs) == {1: len(jobs)}
 
 
 @pytest.mark.timeout(180)
