@@ -1,10 +1,11 @@
-"""A file becomes a model that its tenant can ask, through everything that lies between."""
+"""A file becomes a model that its tenant can ask, through everything between; and when some of it is away."""
 
 from __future__ import annotations
 
 import json
 import os
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -117,3 +118,31 @@ def test_status_names_every_service_with_its_memory(tiny: Platform) -> None:
         assert found[name]["memory_bytes"] < 400_000_000  # nothing heavy is imported while it waits
     assert tiny.run("status").returncode == 0
     assert tiny.run("logs", "training-service", "-n", "3").stdout
+
+
+def test_the_others_go_on_without_what_cannot_start(tiny: Platform) -> None:
+    tiny.stop()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        tiny.env = {
+            **tiny.env,
+            "SIXFOLD_TRAINING_SERVICE_LISTEN": f"127.0.0.1:{port}",
+            "SIXFOLD_EVAL_SERVICE_STORE_URL": "sqlite:////proc/none/eval.db",  # it ends, again and again
+        }
+        tiny.start()
+        found = {service["name"]: service for service in tiny.status()["services"]}
+        assert f"port {port} on 127.0.0.1 is taken" in found["training-service"]["reason"]
+        assert "times in a row" in found["eval-service"]["reason"]
+        assert "SIXFOLD_WITHOUT" in found["retrieval-service"]["reason"]
+        assert found["model-service"]["ready"]
+        assert found["gateway"]["ready"]
+        shown = tiny.run("status", check=False)
+        assert shown.returncode == 1
+        assert f"port {port}" in shown.stdout
+        client = tiny.client(timeout=60)
+        assert ask(client, "default") == BASE
+        with pytest.raises(openai.InternalServerError) as caught:
+            client.fine_tuning.jobs.list()
+        assert caught.value.status_code == 503
+    tiny.wait_restarted("training-service", 0)
+    assert client.fine_tuning.jobs.list().data == []
