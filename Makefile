@@ -1,6 +1,6 @@
 # Sixfold. `make` alone prints this help. Needs Python 3.11 or newer, make and git.
 .DEFAULT_GOAL := help
-.PHONY: help run install install-dev test lint format types layers unit bench bench-retrieval alone docs lock proto clean chaos
+.PHONY: help run demo demo-bad install install-dev test lint format types layers unit bench bench-retrieval alone docs lock proto clean chaos
 
 help: ## Print this help
 	@echo "Sixfold: models behind one door, on this machine or on a cluster."
@@ -8,10 +8,17 @@ help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
 	@echo
 	@echo "  SIXFOLD_HOME=.sixfold  data, secrets and logs    SIXFOLD_PORT=8080  the gateway's port"
+	@echo "  SIXFOLD_DATA=          folder of real data for the demo"
 	@echo "  PYTHON=python3         the interpreter to use    After make install: .venv/bin/sixfold --help"
 
 run: install ## Install, start everything here, and say how to talk to it (Ctrl-C stops)
 	@.venv/bin/sixfold up
+
+demo: install ## Go once round the circle: ask, correct, train, measure, release, ask again (under 12 minutes)
+	@.venv/bin/sixfold demo
+
+demo-bad: install ## The same with spoiled labels: the gate must refuse, and says why
+	@.venv/bin/sixfold demo --bad
 
 install: ## Build .venv with everything that `make run` needs
 	@./scripts/bootstrap.sh

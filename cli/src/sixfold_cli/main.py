@@ -9,7 +9,19 @@ from importlib.metadata import version as installed_version
 import click
 import typer
 
-from sixfold_cli.commands import access, datasets, documents, evals, jobs, loop, models, run, talk, train
+from sixfold_cli.commands import (
+    access,
+    datasets,
+    demo,
+    documents,
+    evals,
+    jobs,
+    loop,
+    models,
+    run,
+    talk,
+    train,
+)
 from sixfold_cli.errors import CliError, Exit
 from sixfold_cli.options import HomeOption, JsonOption, UrlOption, hand_down, print_json
 
@@ -59,7 +71,7 @@ def version(json: JsonOption = False) -> None:
 
 for command in (
     run.up, run.down, run.status, run.logs, talk.ask, documents.ingest, documents.search, loop.feedback,
-    train.train, loop.lineage, loop.audit,
+    train.train, loop.lineage, loop.audit, demo.demo,
 ):  # fmt: skip
     app.command()(command)
 app.command("eval")(evals.evaluate)
@@ -73,7 +85,7 @@ app.add_typer(access.keys, name="keys")
 app.command()(version)
 _ALONE = (
     "up", "down", "status", "logs", "ask", "ingest", "search", "feedback", "train", "eval", "lineage",
-    "audit", "token", "version",
+    "audit", "demo", "token", "version",
 )  # fmt: skip
 COMMANDS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(_ALONE, ()),

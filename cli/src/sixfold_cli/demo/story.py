@@ -1,0 +1,343 @@
+"""The circle, step by step: asked, corrected, curated, trained, measured, let in, asked again."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sixfold_cli.client import Api
+from sixfold_cli.demo import asking, canary, curate, house, judge, table
+from sixfold_cli.demo.asking import Answer
+from sixfold_cli.demo.judge import Asked, Measured
+from sixfold_cli.demo.material import Material, Size, gather
+from sixfold_cli.demo.names import NAME, TENANT
+from sixfold_cli.demo.tell import Teller
+from sixfold_cli.demo.tune import TUNING, Tuned, tune
+from sixfold_cli.errors import CliError
+from sixfold_cli.home import Home
+from sixfold_cli.jobs import lineage as tree
+from sixfold_cli.jobs.words import size
+
+POLICY_NAME = "demo"
+
+
+@dataclass(frozen=True)
+class Options:
+    """As they are said on the command line."""
+
+    data: Path | None
+    size: Size
+    epochs: int
+    bad: bool = False
+    silent: bool = False
+    """Whether results go to a program: then people read standard error."""
+
+
+@dataclass
+class Story:
+    """What one run of the demo knows. Each method is a step."""
+
+    home: Home
+    options: Options
+    teller: Teller
+    run: str = field(default_factory=lambda: secrets.token_hex(2))
+    """Ends the names of what this run makes."""
+    facts: table.Facts = field(default_factory=table.Facts)
+    left: list[str] = field(default_factory=list)
+    """What stays behind when the demo ends before its end, in words."""
+    said_since: float = 0.0
+
+    def start(self) -> None:
+        """A platform, a name to ask, people to play, rows to work on."""
+        say = self.teller.say
+        with self.teller.step("A platform, and something to learn"):
+            self.material: Material = gather(self.options.data, self.options.size)
+            self.house, started = house.running(self.home, self.options.silent)
+            how = "was started for this and stays" if started else "ran already, and goes on"
+            say(f"Sixfold at {self.house.url} {how}; `sixfold down` stops it.")
+            self.owner: Api = self.house.person("owner", "admin")
+            self.ada: Api = self.house.person("ada")
+            house.check(self.owner)
+            for line in house.introduce(self.house, self.ada):
+                say(line[0].upper() + line[1:] + ".")
+            data, count = self.material, len(self.material.intents)
+            say(
+                f"Data: {data.source}. The task: which of {count} intents has a message of "
+                f"{data.customers} customer? {len(data.labelled)} messages have labels, {len(data.golden)} "
+                f"more are for golden rows, {len(data.questions)} are asked now and in the end."
+            )
+            if self.options.data is None:
+                say(
+                    "No data was named, so the messages are made here, from phrasings that are different for "
+                    "what is learned, what measures and what is asked. SIXFOLD_DATA takes real ones."
+                )
+            say(f"The demo is tenant '{TENANT}' and plays its people: ada, the owner (admin), customers.")
+            self.short, self.form = asking.short(data), asking.with_examples(data)
+
+    def ask_before(self) -> list[Answer]:
+        """What the name answers today."""
+        with self.teller.step(f"Asks {len(self.material.questions)} messages of '{NAME}', as it is today"):
+            answers = asking.ask_all(self.ada, NAME, self.form, self.material.questions)
+            self.before_model = answers[0].model
+            self.facts.questions, self.facts.before = len(answers), asking.right(answers)
+            self.facts.tokens_before = _mean_tokens(answers)
+            self.teller.say(
+                f"{self.before_model} answers. It sees an example of each intent, and can say nothing but "
+                f"one of the {len(self.material.intents)} intents: the best of the ways that were tried."
+            )
+            self.teller.rows(_shown(answers[:5]))
+            self.teller.say(f"Right: {self.facts.before} of {len(answers)}.")
+        return answers
+
+    def correct(self, answers: Sequence[Answer]) -> None:
+        """A person says what would have been right."""
+        with self.teller.step("Ada corrects the answers, each by its request id (POST /v1/feedback)"):
+            self.said_since = time.time() - 1
+            self.facts.corrected, praised = curate.correct(self.ada, answers)
+            self.teller.say(f"{self.facts.corrected} corrections and {praised} thumbs up.")
+
+    def curate(self) -> None:
+        """Labelled rows and corrections become a data set; golden rows lie beside it."""
+        say, data = self.teller.say, self.material
+        with self.teller.step("Labelled rows and corrections become a data set (POST /v1/datasets)"):
+            file_id, _ = curate.upload(self.ada, "golden.jsonl", curate.rows(data.golden, self.short))
+            self.golden = curate.golden(self.ada, f"{NAME}-golden", file_id)
+            say(
+                f"Golden set {self.golden.id}, version {self.golden.version[:12]}: "
+                f"{self.golden.rows['test']} rows that measure; "
+                f"the other {self.golden.rows['train']} are a reserve that nobody reads."
+            )
+            lines = curate.rows(data.labelled, self.short)
+            lines += curate.flaws(data.labelled, self._measuring(), self.short)
+            say(
+                "Into the sheet of labelled rows we put what such sheets hold: one row twice, one without an "
+                "intent, rows of the golden set, one with an e-mail address and a phone number."
+            )
+            file_id, count = curate.upload(self.ada, "labelled.jsonl", lines)
+            self.facts.bytes["labelled rows"] = count
+            self.learned = curate.to_learn(self.ada, NAME, file_id, self.golden.id, self.said_since)
+            curate.tell(self.teller, self.learned)
+            say(f"{self.learned.read('feedback')} of its rows are Ada's corrections.")
+
+    def train(self, title: str = "Fine-tunes the base model on it (LoRA), the loss as it falls") -> Tuned:
+        """A candidate."""
+        with self.teller.step(title):
+            made = tune(
+                self.ada, self.teller, self.learned.id, f"demo-{self.run}", self.options.epochs,
+                silent=self.options.silent,
+            )  # fmt: skip
+            self.left.append(f"model {made.model}")
+            self.facts.bytes["the adapter, packed"] = weight = _weight(self.ada, made.job_id)
+            self.teller.say(f"{made.model} is served. What was learned weighs {size(weight)}.")
+        return made
+
+    def measure(self, made: Tuned) -> tuple[Measured, Measured]:
+        """Today's model and the candidate in the same words, then both without examples."""
+        with self.teller.step(
+            f"Measures both on {self.learned.rows['test']} golden rows that neither has seen"
+        ):
+            asked = [
+                Asked("today's model, shown examples", self.before_model, self.form),
+                Asked("candidate, asked in the very same way", made.model, self.form),
+                Asked("today's model, the task in one sentence", self.before_model, self.short),
+                Asked("candidate, the task in one sentence", made.model, self.short),
+            ]
+            eval_id = judge.create_eval(self.ada, f"{NAME}-{self.run}", self.material.intents)
+            self.facts.runs = judge.measure(
+                self.ada, self.teller, eval_id, self.learned.id, asked, silent=self.options.silent
+            )
+            for run in self.facts.runs:
+                self.teller.say(f"{run.label}: {run.words()}.")
+            base, candidate = self.facts.runs[:2]
+            self.teller.say(
+                f"Candidate minus today's, asked alike: {judge.compare(self.ada, eval_id, base, candidate)}."
+            )
+            self.report = self.home.root / "demo" / self.run / "report.html"
+            judge.save_report(self.ada, eval_id, base, candidate, self.report)
+            self.teller.say(f"Report: {self.report}")
+        return base, candidate
+
+    def gate(self, made: Tuned, base: Measured, candidate: Measured) -> dict[str, Any]:
+        """What the policy says of it."""
+        with self.teller.step(f"Asks for its release to '{NAME}': the gate decides"):
+            items = max(10, min(50, self.learned.rows["test"]))
+            path = house.write_policy(self.home, POLICY_NAME, judge.POLICY.format(items=items))
+            self.teller.say(f"The policy: {path}. Both runs were asked in the same way, with examples.")
+            runs = (base.run_id, candidate.run_id)
+            found = judge.release(self.owner, NAME, made.model, runs, POLICY_NAME)
+            judge.tell_gate(self.teller, found)
+            self.teller.say(found["reason"])
+        return found
+
+    def approve_and_watch(self, release: Mapping[str, Any]) -> dict[str, Any]:
+        """A person says yes, customers decide."""
+        path = f"{judge.RELEASES}/{release['id']}"
+        with self.teller.step("A person approves, and a share of the customers gets the candidate"):
+            self.teller.say(
+                "The policy asks a person with the role 'admin'. The demo plays the owner, and says yes."
+            )
+            said = {"approved": True, "comment": "The golden rows speak for it."}
+            self.owner.change("POST", f"{path}/approve", said)
+            self.left.append(f"release {release['id']}: `sixfold models rollback {NAME}` takes it back")
+            self.teller.say(
+                "Customers ask, with a token each; a hash of who asks says who gets the candidate. Each says "
+                "of each answer whether it was right: here the labels know."
+            )
+            look = canary.looking(self.house, str(release["id"]))
+            found, crowd = canary.watch(self.house, self.teller, self.form, self.material.traffic, look)
+            self.teller.say(crowd.told() + ".")
+            self.teller.say(f"{found['status'].replace('_', ' ').capitalize()}: {found['reason']}")
+        return found
+
+    def ask_after(self) -> None:
+        """The same questions, through the same name."""
+        with self.teller.step(f"Asks '{NAME}' the same {len(self.material.questions)} messages again"):
+            answers = asking.ask_all(self.ada, NAME, self.form, self.material.questions)
+            self.after = answers
+            self.facts.after = asking.right(answers)
+            self.teller.say(f"{answers[0].model} answers, asked in the very same way.")
+            self.teller.rows(_shown(answers[:5]))
+            self.teller.say(f"Right: {self.facts.after} of {len(answers)}; before: {self.facts.before}.")
+
+    def ask_briefly(self) -> None:
+        """Without the examples, which the new model does not need."""
+        answers = asking.ask_all(self.ada, NAME, self.short, self.material.questions)
+        self.facts.tokens_after = _mean_tokens(answers)
+        self.teller.say(
+            f"Without the examples: {asking.right(answers)} of {len(answers)}, with "
+            f"{self.facts.tokens_after:.0f} tokens a question instead of {self.facts.tokens_before:.0f}."
+        )
+
+    def trace(self) -> dict[str, Any]:
+        """Where one answer comes from. CliError when a link is missing."""
+        request = self.after[0].request_id
+        with self.teller.step(f"Where one of these answers comes from (GET /v1/requests/{request}/lineage)"):
+            found = _lineage(self.owner, request)
+            self.teller.rows(tree.lines(found))
+            if missing := table.gaps(found):
+                raise CliError(f"the circle has a gap: {', '.join(missing)}.", reason="GAP")
+        return found
+
+    def take_back(self) -> None:
+        """An earlier demo's model off the name, so that this one begins with the base."""
+        for _ in range(20):
+            newest = list(self.owner.pages(f"{judge.RELEASES}?alias={NAME}"))
+            standing = [each for each in newest if each["status"] not in ("refused", "rolled_back")]
+            if not standing:
+                return
+            back = self.owner.change(
+                "POST", f"{judge.RELEASES}/rollback", {"alias": NAME, "reason": "The demo begins anew."}
+            )
+            self.teller.say(f"Took back {back['candidate']} of an earlier run: {back['reason']}")
+
+    def finish(self) -> None:
+        """Times go into the table."""
+        self.facts.steps, self.facts.seconds = self.teller.steps, self.teller.seconds
+
+    def _measuring(self) -> list[Any]:
+        """Messages of the golden set's test part."""
+        lines = curate.part(self.ada, self.golden.id, "test")
+        asked = {row["messages"][-2]["content"] for row in lines}
+        return [message for message in self.material.golden if message.text in asked]
+
+
+def tell_good(story: Story) -> dict[str, Any]:
+    """The whole of it. CliError when the circle does not close."""
+    story.start()
+    story.take_back()
+    answers = story.ask_before()
+    story.correct(answers)
+    story.curate()
+    made = story.train()
+    base, candidate = story.measure(made)
+    release = story.gate(made, base, candidate)
+    if release["status"] != "awaiting_approval":
+        raise CliError(f"the candidate was not let in: {release['reason']}", reason="NOT_LET_IN")
+    release = story.approve_and_watch(release)
+    if release["status"] != "promoted":
+        raise CliError(f"the candidate was not promoted: {release['reason']}", reason="NOT_PROMOTED")
+    story.ask_after()
+    story.ask_briefly()
+    found = story.trace()
+    story.finish()
+    return {"release": release, "model": made.model, "dataset": story.learned.id, "lineage": found}
+
+
+def tell_bad(story: Story) -> dict[str, Any]:
+    """The same with spoiled labels: it has to be refused, and that is the good end."""
+    story.start()
+    answers = story.ask_before()
+    story.correct(answers)
+    story.curate()
+    with story.teller.step("Somebody sorts one column of the sheet, and the other not"):
+        lines = curate.part(story.ada, story.learned.id, "train")
+        spoiled = curate.spoil(lines)
+        wrong = sum(
+            one["messages"][-1] != two["messages"][-1] for one, two in zip(lines, spoiled, strict=True)
+        )
+        file_id, _ = curate.upload(story.ada, "spoiled.jsonl", spoiled)
+        story.learned = curate.to_learn(story.ada, f"{NAME}-spoiled", file_id, story.golden.id, None)
+        curate.tell(story.teller, story.learned)
+        story.teller.say(
+            f"{wrong} of {len(lines)} rows say something wrong now. The golden rows are right still."
+        )
+    made = story.train("Fine-tunes the base model on the spoiled rows; nobody has noticed")
+    base, candidate = story.measure(made)
+    release = story.gate(made, base, candidate)
+    if release["status"] != "refused":
+        raise CliError(
+            f"a model with spoiled labels came through the gate: it is {release['status']}.",
+            f"`sixfold models rollback {NAME}` takes it back.",
+            reason="LET_IN",
+        )
+    story.ask_after()
+    still = {answer.model for answer in story.after}
+    if still != {story.before_model}:
+        raise CliError(f"'{NAME}' is answered by {', '.join(sorted(still))} now.", reason="MOVED")
+    story.teller.say(
+        f"'{NAME}' is still answered by {story.before_model}: no customer ever got the spoiled model."
+    )
+    story.finish()
+    return {"release": release, "model": made.model, "dataset": story.learned.id, "still": story.before_model}
+
+
+def _shown(answers: Sequence[Answer]) -> list[str]:
+    mark = {True: "right", False: "wrong"}
+    texts = [f'"{each.message.text[:56]}"' for each in answers]
+    width = max(map(len, texts))
+    return [
+        f"{text.ljust(width)}  {mark[each.right]}  {each.said}"
+        + ("" if each.right else f" (it is {each.message.intent})")
+        for text, each in zip(texts, answers, strict=True)
+    ]
+
+
+def _mean_tokens(answers: Sequence[Answer]) -> float:
+    return sum(answer.prompt_tokens for answer in answers) / len(answers)
+
+
+def _weight(api: Api, job_id: str) -> int:
+    """Bytes of what a training kept, as its diary says."""
+    for event in api.pages(f"{TUNING}/{job_id}/events"):
+        if found := re.search(r"is kept: (\d+) bytes", event["message"]):
+            return int(found[1])
+    return 0
+
+
+def _lineage(api: Api, request_id: str) -> dict[str, Any]:
+    """Records are written behind the answer: they may be a moment late."""
+    limit = time.monotonic() + 20
+    while True:
+        try:
+            found: dict[str, Any] = api.call("GET", f"/v1/requests/{request_id}/lineage")
+            if not table.gaps(found) or time.monotonic() > limit:
+                return found
+        except CliError as error:
+            if error.status != 404 or time.monotonic() > limit:
+                raise
+        time.sleep(1)
