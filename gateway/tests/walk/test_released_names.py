@@ -110,3 +110,48 @@ async def test_a_name_follows_what_is_said_and_is_kept_while_nobody_says_anythin
     await becomes(http, (200, "new@v1", "support (champion) -> local/new; attempts=1"))
     told.say()
     await becomes(http, (404, "", ""))
+
+
+async def test_no_request_fails_while_a_name_changes_hands(house: Any) -> None:
+    """Nor when the new model came so lately that no look at the models has seen it."""
+    fake = FakeRoutes(house.service_key)
+    fake.say(route(0, candidate=""))
+    await fake.start()
+    engine = await house.engine("local", card("old"))
+    engine.pause = 0.01
+    house.write_config("")
+    await house.start(eval_service=f"127.0.0.1:{fake.port}", catalogue_seconds=60)
+    http = house.http(tenant="acme")
+    await becomes(http, CHAMPION)
+    answers: list[tuple[int, str, str]] = []
+    done = asyncio.Event()
+
+    async def go_on_asking() -> None:
+        while not done.is_set():
+            answers.append(await ask(http))
+
+    async def until(model: str) -> None:
+        seen = len(answers)
+        for _ in range(500):
+            await asyncio.sleep(0.02)
+            if any(by.startswith(model) for _, by, _ in answers[seen:]):
+                return
+        raise AssertionError(f"{model} never answered")
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(8):
+            group.create_task(go_on_asking())
+        for number in range(3):
+            here, there = ("old", f"new{number}") if number == 0 else (f"new{number - 1}", f"new{number}")
+            engine.models.append(card(there))
+            fake.say(route(0.5, candidate=there, champion=here, salt=f"s{number}"))
+            fake.say(route(0, candidate="", champion=there))
+            await until(there)
+            fake.say(route(0, candidate="", champion=here))
+            await until(here)
+            fake.say(route(0, candidate="", champion=there))
+            await until(there)
+        done.set()
+    await fake.stop()
+    assert {status for status, _, _ in answers} == {200}
+    assert {by for _, by, _ in answers} == {"old@v1", "new0@v1", "new1@v1", "new2@v1"}
