@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
+import pty
 import re
 import signal
 import subprocess
@@ -371,6 +373,37 @@ def test_ctrl_c_leaves_the_training_alone(home: Home, gateway: Gateway) -> None:
     assert f"sixfold jobs cancel {JOB}" in err
     assert "Traceback" not in err
     assert not any("cancel" in call for call, _ in gateway.asked)
+
+
+def test_a_terminal_gets_a_bar_with_figures_that_fit(home: Home, gateway: Gateway) -> None:
+    ensure_secrets(home)
+    ensure_token(home)
+    figures = {"steps": 100, "loss": 1.25, "validation_loss": 1.75, "eta_seconds": 50}
+    orders(
+        gateway,
+        training(step=4, **figures),
+        training(step=5, **{**figures, "loss": 0.5}),
+        training("succeeded"),
+    )
+    env = {
+        **os.environ, "SIXFOLD_HOME": str(home.root), "SIXFOLD_URL": gateway.url, "TERM": "xterm",
+        "COLUMNS": "80",
+    }  # fmt: skip
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "sixfold_cli", "train", DATA, "--base", "tiny"]
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=theirs, text=True) as process:
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # the other end is closed
+            while piece := os.read(ours, 65_536):
+                shown += piece
+        out, _ = process.communicate(timeout=30)
+    os.close(ours)
+    assert process.returncode == 0
+    assert "step 4/100 · loss 1.25 · validation 1.75 · 50 s left" in shown.decode()
+    assert "Rows left out: 2 DUPLICATE" in shown.decode()
+    assert f"trained {MODEL}" in out
+    assert "\x1b" not in out
 
 
 def test_the_newcomer_gets_no_terminal_codes_into_a_file(run: Run, gateway: Gateway) -> None:

@@ -95,7 +95,7 @@ def _board() -> Iterator[Display]:
                 said = f"{told}  {curve(losses)}"
                 if label not in self._tasks:
                     self._tasks[label] = rich.add_task(label, total=1.0, said=said)
-                rich.update(self._tasks[label], completed=view.fraction, said=said)
+                rich.update(self._tasks[label], completed=view.fraction, said=said, refresh=True)
 
             def say(self, label: str, text: str) -> None:
                 rich.console.print(text, markup=False, style="dim")
