@@ -169,7 +169,10 @@ async def test_a_question_need_not_wait_for_the_relay(room: Room) -> None:
 async def test_a_bus_that_is_away_keeps_no_request_from_being_found(room: Room) -> None:
     room.bus.away = True
     room.add("a")
-    tasks = [asyncio.create_task(room.relay.run()), asyncio.create_task(room.recorder.run(0.01))]
+    tasks = [
+        asyncio.create_task(room.relay.run()),
+        asyncio.create_task(room.recorder.run(0.02, lambda: room.relay.rounds)),
+    ]
     await wait_for(lambda: room.bus.tries > 2)
     later = [f"c{number}" for number in range(200)]
     room.add(*later)

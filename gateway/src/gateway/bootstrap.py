@@ -265,7 +265,7 @@ async def _wire(settings: GatewaySettings, lifecycle: Lifecycle, closers: list[C
     for part in jobs.presences:
         background.run("jobs", part.run())
     background.run("spool", spool.relay.run())
-    background.run("requests", recorder.run(settings.spool_relay_seconds))
+    background.run("requests", recorder.run(2 * settings.spool_relay_seconds, lambda: spool.relay.rounds))
     background.run("requests", _requests_sweep(settings, requests).run())
     background.run("responses", responses.sweep())
     background.run("feedback", feedback.sweep())

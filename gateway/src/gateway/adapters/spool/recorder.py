@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from google.protobuf.message import DecodeError
@@ -65,10 +65,19 @@ class Recorder:
                     return
             self._seen = seen
 
-    async def run(self, period: float) -> None:
-        """Catches up every `period` seconds until cancelled, also while the bus is away."""
+    async def run(self, period: float, rounds: Callable[[], int]) -> None:
+        """Catches up until cancelled while the relay does not come on, because the bus is away.
+
+        `rounds` counts the relay's, which writes everything down itself; `period` is in seconds, longer than
+        one of them.
+        """
+        before = -1
         while True:
             await asyncio.sleep(period)
+            now = rounds()
+            if now != before:
+                before = now
+                continue
             try:
                 await self.catch_up()
             except Exception:

@@ -54,6 +54,8 @@ class Relay:
         self._adopt_at = 0.0
         self._recorder = recorder
         self._record_at = 0.0
+        self.rounds = 0
+        """How often all that waited was published."""
         self._published: set[Path] = set()
         """Segments that the bus has, and the record store has not."""
         self.trouble: str | None = None
@@ -79,6 +81,7 @@ class Relay:
             await self._adopt()
             self._adopt_at = time.monotonic() + _ADOPT_SECONDS
         await self._own()
+        self.rounds += 1
         metrics.SPOOL_WAITING.set(self._writer.waiting)
 
     async def _own(self) -> None:
