@@ -8,6 +8,8 @@ import sys
 from functools import cache
 from pathlib import Path
 
+from parts.packages import locked
+
 TEXT = "smollm2-135m-instruct"
 EMBEDDING = "all-minilm-l6-v2"
 
@@ -19,12 +21,13 @@ def prepared_models() -> Path:
     `SIXFOLD_TEST_CACHE` says where; the default is `.cache` in the clone.
     """
     home = Path(os.environ.get("SIXFOLD_TEST_CACHE") or Path(__file__).parents[2] / ".cache").absolute()
-    done = subprocess.run(
-        [sys.executable, "-m", "model_service", "prepare"],
-        env={**os.environ, "SIXFOLD_HOME": str(home)},
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
+    with locked("models"):
+        done = subprocess.run(
+            [sys.executable, "-m", "model_service", "prepare"],
+            env={**os.environ, "SIXFOLD_HOME": str(home)},
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
     assert done.returncode == 0, done.stderr
     return home / "models"
