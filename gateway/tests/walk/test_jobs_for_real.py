@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import openai
+import openai.types.responses
 import pytest
 from parts.evaluation import EvalProcess
 from parts.fake_engine import FakeEngine
@@ -30,9 +31,9 @@ def line(n: int, **more: Any) -> bytes:
     return json.dumps({"custom_id": f"ask-{n}", "method": "POST", "url": CHAT, "body": body}).encode() + b"\n"
 
 
-async def work_off(client: openai.AsyncOpenAI, content: bytes) -> Any:
+async def work_off(client: openai.AsyncOpenAI, content: bytes, endpoint: Any = CHAT) -> Any:
     file = await client.files.create(file=("in.jsonl", content), purpose="batch")
-    batch = await client.batches.create(input_file_id=file.id, endpoint=CHAT, completion_window="24h")
+    batch = await client.batches.create(input_file_id=file.id, endpoint=endpoint, completion_window="24h")
     async with asyncio.timeout(60):
         while batch.status not in ("completed", "failed", "expired"):
             await asyncio.sleep(0.2)
@@ -54,6 +55,24 @@ async def test_a_batch_is_worked_off_and_read(client: openai.AsyncOpenAI) -> Non
     bad = await work_off(client, line(0) + line(1, temperature=9))
     assert (bad.status, bad.output_file_id) == ("failed", None)
     assert [fault.line for fault in bad.errors.data] == [2]
+
+
+async def test_a_batch_of_responses_is_worked_off_and_read(client: openai.AsyncOpenAI) -> None:
+    url = "/v1/responses"
+    body = {"model": "tiny", "input": "hi"}
+    ask = {"custom_id": "a", "method": "POST", "url": url, "body": body}
+    batch = await work_off(client, json.dumps(ask).encode() + b"\n", url)
+    assert batch.status == "completed", batch
+    (answer,) = (await client.files.content(batch.output_file_id)).text.splitlines()
+    response = openai.types.responses.Response.model_validate(json.loads(answer)["response"]["body"])
+    assert (response.status, response.store) == ("completed", False)
+    assert response.output_text
+    with pytest.raises(openai.NotFoundError):
+        await client.responses.retrieve(response.id)
+
+    stored = {**ask, "body": {**body, "store": True}}
+    bad = await work_off(client, json.dumps(stored).encode() + b"\n", url)
+    assert (bad.status, bad.errors.data[0].param) == ("failed", "body.store")
 
 
 async def test_an_eval_is_run_and_read(client: openai.AsyncOpenAI, ready: Any) -> None:
