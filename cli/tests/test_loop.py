@@ -756,6 +756,13 @@ def test_a_promotion_waits_for_the_gate_and_tells_the_next_step(run: Run, gatewa
     assert code == 1
     assert "20% of requests · feedback: champion 5 of 9, candidate 4 of 4" in err
     assert "Errors rose." in err
+    waits = release("awaiting_approval")
+    gateway.at[f"GET {path}"] = [waits, waits, canary, release("promoted", share=1.0)]
+    code, _, err = run(*promote, "--watch")
+    assert code == 0
+    assert err.count(f"sixfold models approve {RELEASE}") == 1, (
+        "whoever watches is told once what is waited for"
+    )
     gateway.at[f"GET {path}"] = [canary, release("promoted", share=1.0)]
     code, out, _ = run(*promote, "--watch", "--json")
     assert code == 0

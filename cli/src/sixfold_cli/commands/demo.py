@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 
-from sixfold_cli.errors import CliError, Exit
 from sixfold_cli.home import find_home
 from sixfold_cli.options import HomeOption, JsonOption, print_json
 
@@ -39,7 +38,7 @@ def demo(
     SIXFOLD_DATA=/data sixfold demo
     sixfold demo --bad
     """
-    from sixfold_cli.demo import story, table
+    from sixfold_cli.demo import circle, story, table
     from sixfold_cli.demo.material import Size
     from sixfold_cli.demo.tell import Teller
 
@@ -48,28 +47,15 @@ def demo(
     teller = Teller(sys.stderr if json else sys.stdout)
     told = story.Story(find_home(home), options, teller)
     try:
-        result = (story.tell_bad if bad else story.tell_good)(told)
+        result = (circle.tell_bad if bad else circle.tell_good)(told)
     except KeyboardInterrupt:
-        raise CliError(
-            f"interrupted in step {len(teller.steps) + 1}, '{teller.current}'.",
-            "\n  ".join(_remains(told.left)),
-            reason="INTERRUPTED",
-            code=Exit.INTERRUPTED,
-        ) from None
+        raise circle.interrupted(teller, told.left) from None
     if json:
         print_json({**table.as_json(told.facts), **result, "report": str(told.report)})
         return
     print()
     print("\n".join(table.lines(told.facts)))
     print(f"\n{_closing(bad)}\n")
-
-
-def _remains(left: list[str]) -> list[str]:
-    return [
-        "The platform goes on (`sixfold down` stops it); files and data sets of tenant 'demo' stay.",
-        *(f"Left: {each}." for each in left),
-        "The same command begins anew, under new names.",
-    ]
 
 
 def _closing(bad: bool) -> str:

@@ -27,7 +27,7 @@ def evaluate(
         typer.Option(
             "--criterion",
             "-c",
-            help="exact, label, f1, contains, similarity, rouge, bleu, judge:MODEL, pairwise:MODEL; "
+            help="exact, label, f1, contains, similarity, rouge, bleu, judge:MODEL; "
             "label unless said otherwise.",
         ),
     ] = None,

@@ -67,13 +67,14 @@ def start(api: Api, wanted: Wanted) -> Started:
     made = api.change("POST", "/v1/evals", body, patience=_PATIENCE)
     runs: dict[str, str] = {}
     for model in wanted.models:
-        order = {"name": model, "data_source": _source(wanted, model, file_id)}
+        order = {"name": model, "data_source": source(wanted, model, file_id)}
         run = api.change("POST", f"/v1/evals/{made['id']}/runs", order, patience=_PATIENCE)
         runs[model] = str(run["id"])
     return Started(str(made["id"]), file_id, runs)
 
 
-def _source(wanted: Wanted, model: str, file_id: str) -> dict[str, Any]:
+def source(wanted: Wanted, model: str, file_id: str) -> dict[str, Any]:
+    """A run's `data_source`. `file_id` is empty where a data set's rows are asked where they are."""
     labels_only = all(each["type"] == "labels" for each in wanted.criteria)
     params: dict[str, Any] = {
         "temperature": wanted.temperature,

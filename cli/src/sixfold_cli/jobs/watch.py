@@ -11,6 +11,7 @@ from sixfold_cli.client import Api
 from sixfold_cli.errors import CliError, Exit
 from sixfold_cli.jobs.find import TUNING
 from sixfold_cli.jobs.progress import Display
+from sixfold_cli.jobs.releases import next_step
 from sixfold_cli.jobs.views import Raw, view
 
 _FIRST, _LONGEST = 0.25, 2.0
@@ -72,7 +73,10 @@ class Watch:
                 time.sleep(max(1.0, error.wait))
 
     def _note(self, label: str, raw: Raw) -> None:
-        """Keeps a training's losses, and says what its diary has that is new."""
+        """Keeps a training's losses; says what is new in its diary, or that a release waits for people."""
+        if raw["status"] == "awaiting_approval" and raw["id"] not in self._told:
+            self._told.add(str(raw["id"]))
+            self._display.say(label, next_step(raw))
         if raw["object"] != "fine_tuning.job":
             return
         metrics = (raw.get("sixfold") or {}).get("metrics") or {}
