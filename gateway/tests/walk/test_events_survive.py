@@ -77,6 +77,17 @@ async def hear(
     return heard
 
 
+async def all_traced(http: httpx.AsyncClient, names: list[str]) -> None:
+    """Each of these requests is in the records, or comes there by itself."""
+    for name in names:
+        for _ in range(20):
+            answer = await http.get(f"/v1/requests/{name}/lineage")
+            if answer.status_code == 200:
+                break
+        assert answer.status_code == 200, (name, answer.text)
+        assert answer.json()["model"]["name"] == "tiny"
+
+
 @pytest.fixture
 async def gateway(house: Any) -> Any:
     await house.engine("local", card("tiny"))
@@ -113,6 +124,7 @@ async def test_nothing_that_was_answered_is_lost_to_a_kill_while_the_bus_is_away
             lock.execute("ROLLBACK")
             lock.close()
         heard = await hear(house, wait_until, {*names, "after"})
+        await all_traced(http, ["before", *names, "after"])
     assert {event.subject for event in heard} == {"before", *names, "after"}
     ids = [event.id for event in heard]
     for name in names:  # doubles may be, under the one id by which handlers know them
@@ -149,3 +161,33 @@ async def test_no_feedback_is_lost_to_a_kill_between_its_row_and_its_event(
     assert told == {feedback["id"] for feedback in kept}
     assert {feedback["request_id"] for feedback in kept} == {"before", *names}
     assert len({event.id for event in heard}) == len(kept)
+
+
+async def test_no_record_of_a_request_is_lost_to_a_kill_while_the_store_is_away(
+    house: Any, gateway: Gateway, wait_until: Callable[..., Awaitable[None]]
+) -> None:
+    async with house.http() as http:
+
+        async def ask(name: str) -> None:
+            body = {"model": "tiny", "messages": HI}
+            answer = await http.post("/v1/chat/completions", json=body, headers={"x-request-id": name})
+            assert answer.status_code == 200
+
+        await ask("before")
+        await all_traced(http, ["before"])
+        lock = sqlite3.connect(house.home / "gateway.db", isolation_level=None)
+        lock.execute("BEGIN EXCLUSIVE")
+        try:
+            names = [f"held-{number}" for number in range(REQUESTS_MADE)]
+            await asyncio.gather(*(ask(name) for name in names))
+            heard = await hear(house, wait_until, set(names))  # events do not wait for records
+            await gateway.end(signal.SIGKILL)
+            await gateway.start()
+        finally:
+            lock.execute("ROLLBACK")
+            lock.close()
+        await all_traced(http, names)
+    for name in names:
+        assert len({event.id for event in heard if event.subject == name}) == 1
+    folders = house.home / "spool"
+    await wait_until(lambda: len([path for path in folders.iterdir() if path.is_dir()]) == 1, 30)
