@@ -65,6 +65,14 @@ class Recorder:
                     return
             self._seen = seen
 
+    async def take_over(self, segments: Sequence[Path]) -> None:
+        """Writes down what a dead worker left, all of it, before the bus is asked to take the first of it."""
+        for path in segments:
+            whole = await self._tail(path)
+            self._read.pop(path, None)
+            if not whole:
+                return
+
     async def run(self, period: float, rounds: Callable[[], int]) -> None:
         """Catches up until cancelled while the relay does not come on, because the bus is away.
 

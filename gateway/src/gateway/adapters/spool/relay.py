@@ -103,6 +103,8 @@ class Relay:
         while (folder := await asyncio.to_thread(next, folders, None)) is not None:
             try:
                 segments = folder.segments()
+                if self._recorder is not None:
+                    await self._recorder.take_over(segments)
                 for path in segments:
                     await self._publish_segment(path)
                 if segments:
