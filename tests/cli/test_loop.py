@@ -6,6 +6,7 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,25 @@ def test_a_training_is_called_off(tiny: Platform, rows: Path) -> None:
     assert watched.returncode == 1
     assert "cancelled" in watched.stderr
     assert tiny.run("jobs", "resume", job, check=False).returncode == 1, "what has ended does not go on"
+
+
+def test_what_people_correct_becomes_a_data_set(tiny: Platform) -> None:
+    """As the tenant whose content a new home keeps, and by the token alone that says so."""
+    token = tiny.mint("demo", "admin")
+    demo = replace(tiny, env={**tiny.env, "SIXFOLD_TOKEN": token})
+    for town in TOWNS[:3]:
+        demo.run("ask", f"lost my card in {town}", "--max-tokens", "2")
+        demo.run("feedback", "last", "--correction", f"Call us from {town}.")
+
+    def all_there() -> bool:
+        options = ("--test-share", "0", "--validation-share", "0", "--keep-near-duplicates", "--json")
+        made = demo.run("datasets", "create", "corrected", "--feedback", *options, check=False)
+        return bool(json.loads(made.stdout).get("rows", {}).get("train") == 3)
+
+    _until(all_there, 90)
+    rows = demo.run("datasets", "rows", "corrected", "--part", "train").stdout
+    assert all(f"Call us from {town}." in rows for town in TOWNS[:3])
+    assert told(tiny, "datasets", "list", "--name", "corrected")["data"] == [], "another tenant's"
 
 
 def _until(condition: Any, seconds: float = 30) -> None:
