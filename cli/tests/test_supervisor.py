@@ -90,6 +90,28 @@ async def test_an_optional_service_that_keeps_failing_ends_nothing(
     await running.stop()
 
 
+async def test_optional_neighbours_end_together_between_what_needs_them_and_what_they_need(
+    home: Home, make_service: Any, supervise: Any
+) -> None:
+    # each of the two ends only once the other one was asked to end
+    together = """
+        def ended(number, frame):
+            (home / f"asked-{sys.argv[2]}").touch()
+            while len(list(home.glob("asked-*"))) < 2:
+                time.sleep(0.01)
+            with (home / "ends").open("a") as file:
+                file.write("both\\n")
+            os._exit(0)
+        signal.signal(signal.SIGTERM, ended)
+    """
+    neighbours = [make_service(name, together, optional=True) for name in ("beta", "gamma")]
+    running = supervise(make_service("alpha"), *neighbours, make_service("delta"))
+    await running.until_ready()
+    await running.stop()
+    assert words(home, "ends") == ["delta", "both", "both", "alpha"]
+    assert "killed" not in running.output.getvalue()
+
+
 async def test_nobody_waits_long_for_an_optional_service_that_keeps_failing(
     home: Home, make_service: Any, supervise: Any, quick: Patience
 ) -> None:

@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from sixfold_cli.console import Console
 from sixfold_cli.errors import CliError
@@ -238,7 +239,10 @@ class Supervisor:
         )
 
     async def _end_all(self) -> None:
-        """SIGTERM in reverse order, each within its limit, then SIGKILL."""
+        """SIGTERM in reverse order, each within its limit, then SIGKILL.
+
+        Optional services need none of each other: neighbours end together.
+        """
         for keeper in self._keepers:
             keeper.cancel()
         await asyncio.gather(*self._keepers, return_exceptions=True)
@@ -247,20 +251,27 @@ class Supervisor:
             self._tell("stopping")
             self.console.write("")
             self.console.step("stopping (again to stop at once)")
-        for service in running:
-            child = self._children[service.name]
-            limit = time.monotonic() + self.patience.drain
+        for _, group in groupby(running, key=lambda each: "optional" if each.optional else each.name):
+            await self._end([service.name for service in group])
+
+    async def _end(self, names: Sequence[str]) -> None:
+        limit = time.monotonic() + self.patience.drain
+        children = [self._children[name] for name in names]
+        for child in children:
             child.terminate()
-            while child.running and time.monotonic() < limit and not self._hurry.is_set():  # noqa: ASYNC110
-                await asyncio.sleep(self.patience.tick / 2)
+        while any(each.running for each in children) and not self._hurry.is_set():
+            if time.monotonic() >= limit:
+                break
+            await asyncio.sleep(self.patience.tick / 2)
+        for name, child in zip(names, children, strict=True):
             if child.running:
                 why = (
                     "asked to hurry" if self._hurry.is_set() else f"no end within {self.patience.drain:.0f} s"
                 )
-                self.console.service(service.name, f"killed: {why}", "warn")
+                self.console.service(name, f"killed: {why}", "warn")
             child.kill()
-            self._note(self._states[service.name], "stopped", child)
-            self.console.step(f"{service.name} has ended")
+            self._note(self._states[name], "stopped", child)
+            self.console.step(f"{name} has ended")
 
     def _kill_all(self) -> None:
         for child in self._children.values():
