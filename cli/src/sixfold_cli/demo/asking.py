@@ -26,11 +26,14 @@ R = TypeVar("R")
 class Form:
     """How a message is put to a model. Answers can be nothing but one of the intents."""
 
-    system: str
+    name: str
+    """For people."""
+    lead: tuple[tuple[str, str], ...]
+    """Role and text of the turns before the customer's."""
     intents: tuple[str, ...]
 
     def turns(self, text: str) -> list[dict[str, str]]:
-        return [{"role": "system", "content": self.system}, {"role": "user", "content": text}]
+        return [{"role": role, "content": said} for role, said in (*self.lead, ("user", text))]
 
     def body(self, model: str, text: str) -> dict[str, Any]:
         """Of `POST /v1/chat/completions`."""
@@ -45,13 +48,19 @@ class Form:
 
 def short(material: Material) -> Form:
     """The task in one sentence."""
-    return Form(TASK, material.intents)
+    return Form("the task in one sentence", (("system", TASK),), material.intents)
 
 
-def with_examples(material: Material) -> Form:
-    """The same with an example of each intent: of the ways that were tried, what helps the base most."""
+def with_list(material: Material) -> Form:
+    """The same, and a list with an example of each intent."""
     shown = "\n".join(f"{each.text} => {each.intent}" for each in material.examples)
-    return Form(f"{TASK}\n\n{shown}", material.intents)
+    return Form("examples as a list", (("system", f"{TASK}\n\n{shown}"),), material.intents)
+
+
+def with_turns(material: Material) -> Form:
+    """The same, and an example of each intent as a turn of the conversation."""
+    turns = [turn for each in material.examples for turn in (("user", each.text), ("assistant", each.intent))]
+    return Form("examples as turns", (("system", TASK), *turns), material.intents)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ from pathlib import Path
 from sixfold_cli.errors import CliError, Exit
 
 _PLACES = ("tune/banking77", "banking77", ".")
+_FEWEST = 50
+"""Messages of an intent."""
 _LONGEST = 240
 """Characters of a message; a few in the set tell whole stories."""
 
@@ -24,16 +26,18 @@ class Pools:
 
 
 def read(folder: Path, intents: int) -> Pools:
-    """The first intents that the training file names. CliError when the folder has no such files."""
+    """So many intents, as far from one another in the file as can be. CliError without such files."""
     for place in _PLACES:
         inner = folder / place
         if (inner / "train.jsonl").is_file() and (inner / "test.jsonl").is_file():
             train, test = _texts(inner / "train.jsonl"), _texts(inner / "test.jsonl")
-            chosen = [intent for intent in train if intent in test][:intents]
+            known = [intent for intent in train if intent in test and len(train[intent]) >= _FEWEST]
+            apart = max(1, len(known) // intents)
+            chosen = known[::apart][:intents]
             if len(chosen) < 2:
                 break
             return Pools(
-                f"Banking77, the first {len(chosen)} of its intents",
+                f"Banking77, {len(chosen)} of its {len(known)} intents (every {apart}th)",
                 {intent: train[intent] for intent in chosen},
                 {intent: test[intent] for intent in chosen},
             )

@@ -85,6 +85,7 @@ def _parted(
         labelled += _some(fresh, size.labelled)
         measured += _some(_fresh(draw, golden[intent], intent, seen), size.golden)
         asked.append(list(_fresh(draw, ask[intent], intent, seen)))
+    draw.shuffle(examples)
     draw.shuffle(labelled)
     draw.shuffle(measured)
     in_turn = [one for turn in range(max(map(len, asked))) for some in asked for one in some[turn : turn + 1]]

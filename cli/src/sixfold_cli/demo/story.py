@@ -1,4 +1,4 @@
-"""The circle, step by step: asked, corrected, curated, trained, measured, let in, asked again."""
+"""The steps of the circle: asked, corrected, curated, trained, measured, let in, asked again."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ from sixfold_cli.jobs import lineage as tree
 from sixfold_cli.jobs.words import size
 
 POLICY_NAME = "demo"
+_TRIED = 24
+"""Labelled messages by which the way of asking is chosen."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Story:
     def start(self) -> None:
         """A platform, a name to ask, people to play, rows to work on."""
         say = self.teller.say
-        with self.teller.step("A platform, and something to learn"):
+        with self.teller.step("platform and data", "A platform, and something to learn"):
             self.material: Material = gather(self.options.data, self.options.size)
             self.house, started = house.running(self.home, self.options.silent)
             how = "was started for this and stays" if started else "ran already, and goes on"
@@ -77,26 +79,42 @@ class Story:
                     "what is learned, what measures and what is asked. SIXFOLD_DATA takes real ones."
                 )
             say(f"The demo is tenant '{TENANT}' and plays its people: ada, the owner (admin), customers.")
-            self.short, self.form = asking.short(data), asking.with_examples(data)
+            self.short = asking.short(data)
+            self.ways = (asking.with_turns(data), asking.with_list(data), self.short)
 
     def ask_before(self) -> list[Answer]:
         """What the name answers today."""
-        with self.teller.step(f"Asks {len(self.material.questions)} messages of '{NAME}', as it is today"):
+        count = len(self.material.questions)
+        with self.teller.step("asked before", f"Asks {count} messages of '{NAME}', as it is today"):
+            self._choose_form()
             answers = asking.ask_all(self.ada, NAME, self.form, self.material.questions)
             self.before_model = answers[0].model
             self.facts.questions, self.facts.before = len(answers), asking.right(answers)
             self.facts.tokens_before = _mean_tokens(answers)
             self.teller.say(
-                f"{self.before_model} answers. It sees an example of each intent, and can say nothing but "
-                f"one of the {len(self.material.intents)} intents: the best of the ways that were tried."
+                f"{self.before_model} answers. It gets {self.form.name}, and can say nothing but one of the "
+                f"{len(self.material.intents)} intents."
             )
             self.teller.rows(_shown(answers[:5]))
             self.teller.say(f"Right: {self.facts.before} of {len(answers)}.")
         return answers
 
+    def _choose_form(self) -> None:
+        """The way in which today's model is best; both models are then asked in it."""
+        tried = self.material.labelled[:_TRIED]
+        right = {form: asking.right(asking.ask_all(self.ada, NAME, form, tried)) for form in self.ways}
+        self.form = max(right, key=lambda form: right[form])
+        told = ", ".join(f"{form.name} {number} right" for form, number in right.items())
+        self.teller.say(
+            f"How is it asked best? {len(tried)} labelled messages, three ways: {told}. Everybody is "
+            "asked in the best way from now on."
+        )
+
     def correct(self, answers: Sequence[Answer]) -> None:
         """A person says what would have been right."""
-        with self.teller.step("Ada corrects the answers, each by its request id (POST /v1/feedback)"):
+        with self.teller.step(
+            "corrections", "Ada corrects the answers, each by its request id (POST /v1/feedback)"
+        ):
             self.said_since = time.time() - 1
             self.facts.corrected, praised = curate.correct(self.ada, answers)
             self.teller.say(f"{self.facts.corrected} corrections and {praised} thumbs up.")
@@ -104,7 +122,8 @@ class Story:
     def curate(self) -> None:
         """Labelled rows and corrections become a data set; golden rows lie beside it."""
         say, data = self.teller.say, self.material
-        with self.teller.step("Labelled rows and corrections become a data set (POST /v1/datasets)"):
+        title = "Labelled rows and corrections become a data set (POST /v1/datasets)"
+        with self.teller.step("data set", title):
             file_id, _ = curate.upload(self.ada, "golden.jsonl", curate.rows(data.golden, self.short))
             self.golden = curate.golden(self.ada, f"{NAME}-golden", file_id)
             say(
@@ -126,7 +145,7 @@ class Story:
 
     def train(self, title: str = "Fine-tunes the base model on it (LoRA), the loss as it falls") -> Tuned:
         """A candidate."""
-        with self.teller.step(title):
+        with self.teller.step("training", title):
             made = tune(
                 self.ada, self.teller, self.learned.id, f"demo-{self.run}", self.options.epochs,
                 silent=self.options.silent,
@@ -137,15 +156,14 @@ class Story:
         return made
 
     def measure(self, made: Tuned) -> tuple[Measured, Measured]:
-        """Today's model and the candidate in the same words, then both without examples."""
-        with self.teller.step(
-            f"Measures both on {self.learned.rows['test']} golden rows that neither has seen"
-        ):
+        """Both in the same words, then both without examples where they were given."""
+        title = f"Measures both on {self.learned.rows['test']} golden rows that neither has seen"
+        with self.teller.step("measuring", title):
+            forms = dict.fromkeys((self.form, self.short))
             asked = [
-                Asked("today's model, shown examples", self.before_model, self.form),
-                Asked("candidate, asked in the very same way", made.model, self.form),
-                Asked("today's model, the task in one sentence", self.before_model, self.short),
-                Asked("candidate, the task in one sentence", made.model, self.short),
+                Asked(f"{who}, {form.name}", model, form)
+                for form in forms
+                for who, model in (("today's model", self.before_model), ("candidate", made.model))
             ]
             eval_id = judge.create_eval(self.ada, f"{NAME}-{self.run}", self.material.intents)
             self.facts.runs = judge.measure(
@@ -164,10 +182,10 @@ class Story:
 
     def gate(self, made: Tuned, base: Measured, candidate: Measured) -> dict[str, Any]:
         """What the policy says of it."""
-        with self.teller.step(f"Asks for its release to '{NAME}': the gate decides"):
+        with self.teller.step("gate", f"Asks for its release to '{NAME}': the gate decides"):
             items = max(10, min(50, self.learned.rows["test"]))
             path = house.write_policy(self.home, POLICY_NAME, judge.POLICY.format(items=items))
-            self.teller.say(f"The policy: {path}. Both runs were asked in the same way, with examples.")
+            self.teller.say(f"The policy: {path}. It judges the runs in which both get {self.form.name}.")
             runs = (base.run_id, candidate.run_id)
             found = judge.release(self.owner, NAME, made.model, runs, POLICY_NAME)
             judge.tell_gate(self.teller, found)
@@ -177,7 +195,8 @@ class Story:
     def approve_and_watch(self, release: Mapping[str, Any]) -> dict[str, Any]:
         """A person says yes, customers decide."""
         path = f"{judge.RELEASES}/{release['id']}"
-        with self.teller.step("A person approves, and a share of the customers gets the candidate"):
+        title = "A person approves, and a share of the customers gets the candidate"
+        with self.teller.step("approval and canary", title):
             self.teller.say(
                 "The policy asks a person with the role 'admin'. The demo plays the owner, and says yes."
             )
@@ -196,7 +215,8 @@ class Story:
 
     def ask_after(self) -> None:
         """The same questions, through the same name."""
-        with self.teller.step(f"Asks '{NAME}' the same {len(self.material.questions)} messages again"):
+        count = len(self.material.questions)
+        with self.teller.step("asked again", f"Asks '{NAME}' the same {count} messages again"):
             answers = asking.ask_all(self.ada, NAME, self.form, self.material.questions)
             self.after = answers
             self.facts.after = asking.right(answers)
@@ -205,7 +225,9 @@ class Story:
             self.teller.say(f"Right: {self.facts.after} of {len(answers)}; before: {self.facts.before}.")
 
     def ask_briefly(self) -> None:
-        """Without the examples, which the new model does not need."""
+        """Without the examples, where they were given: the new model may not need them."""
+        if self.form is self.short:
+            return
         answers = asking.ask_all(self.ada, NAME, self.short, self.material.questions)
         self.facts.tokens_after = _mean_tokens(answers)
         self.teller.say(
@@ -216,7 +238,8 @@ class Story:
     def trace(self) -> dict[str, Any]:
         """Where one answer comes from. CliError when a link is missing."""
         request = self.after[0].request_id
-        with self.teller.step(f"Where one of these answers comes from (GET /v1/requests/{request}/lineage)"):
+        title = f"Where one of these answers comes from (GET /v1/requests/{request}/lineage)"
+        with self.teller.step("lineage", title):
             found = _lineage(self.owner, request)
             self.teller.rows(tree.lines(found))
             if missing := table.gaps(found):
@@ -244,66 +267,6 @@ class Story:
         lines = curate.part(self.ada, self.golden.id, "test")
         asked = {row["messages"][-2]["content"] for row in lines}
         return [message for message in self.material.golden if message.text in asked]
-
-
-def tell_good(story: Story) -> dict[str, Any]:
-    """The whole of it. CliError when the circle does not close."""
-    story.start()
-    story.take_back()
-    answers = story.ask_before()
-    story.correct(answers)
-    story.curate()
-    made = story.train()
-    base, candidate = story.measure(made)
-    release = story.gate(made, base, candidate)
-    if release["status"] != "awaiting_approval":
-        raise CliError(f"the candidate was not let in: {release['reason']}", reason="NOT_LET_IN")
-    release = story.approve_and_watch(release)
-    if release["status"] != "promoted":
-        raise CliError(f"the candidate was not promoted: {release['reason']}", reason="NOT_PROMOTED")
-    story.ask_after()
-    story.ask_briefly()
-    found = story.trace()
-    story.finish()
-    return {"release": release, "model": made.model, "dataset": story.learned.id, "lineage": found}
-
-
-def tell_bad(story: Story) -> dict[str, Any]:
-    """The same with spoiled labels: it has to be refused, and that is the good end."""
-    story.start()
-    answers = story.ask_before()
-    story.correct(answers)
-    story.curate()
-    with story.teller.step("Somebody sorts one column of the sheet, and the other not"):
-        lines = curate.part(story.ada, story.learned.id, "train")
-        spoiled = curate.spoil(lines)
-        wrong = sum(
-            one["messages"][-1] != two["messages"][-1] for one, two in zip(lines, spoiled, strict=True)
-        )
-        file_id, _ = curate.upload(story.ada, "spoiled.jsonl", spoiled)
-        story.learned = curate.to_learn(story.ada, f"{NAME}-spoiled", file_id, story.golden.id, None)
-        curate.tell(story.teller, story.learned)
-        story.teller.say(
-            f"{wrong} of {len(lines)} rows say something wrong now. The golden rows are right still."
-        )
-    made = story.train("Fine-tunes the base model on the spoiled rows; nobody has noticed")
-    base, candidate = story.measure(made)
-    release = story.gate(made, base, candidate)
-    if release["status"] != "refused":
-        raise CliError(
-            f"a model with spoiled labels came through the gate: it is {release['status']}.",
-            f"`sixfold models rollback {NAME}` takes it back.",
-            reason="LET_IN",
-        )
-    story.ask_after()
-    still = {answer.model for answer in story.after}
-    if still != {story.before_model}:
-        raise CliError(f"'{NAME}' is answered by {', '.join(sorted(still))} now.", reason="MOVED")
-    story.teller.say(
-        f"'{NAME}' is still answered by {story.before_model}: no customer ever got the spoiled model."
-    )
-    story.finish()
-    return {"release": release, "model": made.model, "dataset": story.learned.id, "still": story.before_model}
 
 
 def _shown(answers: Sequence[Answer]) -> list[str]:

@@ -44,7 +44,7 @@ def lines(facts: Facts) -> list[str]:
     if facts.tokens_after:
         rows += [("", ""), ("A question's tokens", "")]
         rows.append(("with an example of each intent", f"{facts.tokens_before:.0f}"))
-        rows.append(("in one sentence, which is enough now", f"{facts.tokens_after:.0f}"))
+        rows.append(("in one sentence", f"{facts.tokens_after:.0f}"))
     rows += [("", ""), ("Bytes", ""), *((name, size(count)) for name, count in facts.bytes.items())]
     rows += [("", ""), ("Time", "min:s"), *((title, clock(took)) for title, took in facts.steps)]
     rows.append(("all of it", clock(facts.seconds)))

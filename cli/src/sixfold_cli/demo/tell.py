@@ -15,6 +15,8 @@ from sixfold_cli.jobs.views import View
 from sixfold_cli.jobs.words import curve
 
 _WIDTH = 100
+_LONG = 30.0
+"""Seconds without a line, at most, while a training runs."""
 
 
 @dataclass
@@ -24,17 +26,17 @@ class Teller:
     out: TextIO = field(default_factory=lambda: sys.stdout)
     began: float = field(default_factory=time.monotonic)
     steps: list[tuple[str, float]] = field(default_factory=list)
-    """(title, seconds) of each step that is over."""
+    """(name, seconds) of each step that is over."""
     current: str = ""
 
     @contextmanager
-    def step(self, title: str) -> Iterator[None]:
-        """One step of the story."""
+    def step(self, name: str, title: str) -> Iterator[None]:
+        """One step of the story. `name` is short, for the table."""
         number, start = len(self.steps) + 1, time.monotonic()
         self.current = title
         self._write(f"\n{number:>2}. {title}   [{clock(start - self.began)}]")
         yield
-        self.steps.append((title, time.monotonic() - start))
+        self.steps.append((name, time.monotonic() - start))
 
     def say(self, text: str) -> None:
         """A sentence or two."""
@@ -74,12 +76,14 @@ class _Tenths:
     def __init__(self, teller: Teller) -> None:
         self._teller = teller
         self._told: dict[str, int] = {}
+        self._last = time.monotonic()
 
     def show(self, label: str, view: View, losses: list[float]) -> None:
-        tenth = int(view.fraction * 10)
-        if not view.said or tenth <= self._told.get(label, 0) or view.ended:
+        tenth, now = int(view.fraction * 10), time.monotonic()
+        further = tenth > self._told.get(label, 0) or (view.state == "running" and now - self._last > _LONG)
+        if not view.said or view.ended or not further:
             return
-        self._told[label] = tenth
+        self._told[label], self._last = tenth, now
         self._teller.rows([f"{label}: {view.said}  {curve(losses)}".rstrip()])
 
     def say(self, label: str, text: str) -> None:

@@ -70,7 +70,8 @@ def _await(api: Api, model: str) -> None:
         if time.monotonic() > limit:
             raise CliError(
                 f"{model} was trained, but it is not served.",
-                "See `sixfold logs model-service` and `sixfold logs training-service`.",
+                "See `sixfold logs model-service`. A tenant has so many trained models at most: "
+                "SIXFOLD_MODEL_SERVICE_MAX_TENANT_MODELS.",
                 reason="NOT_SERVED",
             )
         time.sleep(0.5)
