@@ -93,7 +93,7 @@ def train(
                     print_json(cost)
                 return
             job = api.change("POST", TUNING, order.body(), patience=30.0)
-        except CliError:
+        except (CliError, KeyboardInterrupt):
             _forget(api, sent)  # nothing will read it
             raise
         job_id = str(job["id"])
