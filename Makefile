@@ -47,7 +47,7 @@ alone: install-dev ## Install each member by itself and import all of it
 unit: install-dev ## Run the quick tests beside each member
 	@.venv/bin/python scripts/checks.py unit
 
-chaos: install-dev ## Kill workers, jobs, service and broker a hundred times, and print what came of it
+chaos: install-dev ## Kill gateway, workers, jobs, service and broker a hundred times, and print what came of it
 	@.venv/bin/pytest -q tests/chaos/chaos_jobs.py
 
 bench: install-dev ## Measure beside peers, and keep the table in docs/benchmarks.md

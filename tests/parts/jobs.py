@@ -45,7 +45,8 @@ def downgrade() -> None:
 """
 TESTS = Path(__file__).parents[1]
 HANDLERS = {kind: f"parts.job_work:{kind}" for kind in ("count", "fail", "files")}
-PREFIXES = {"count": "countjob-", "fail": "failjob-", "files": "filesjob-"}
+HANDLERS["fine_tuning"] = HANDLERS["count"]
+PREFIXES = {"count": "countjob-", "fail": "failjob-", "files": "filesjob-", "fine_tuning": "ftjob-"}
 QUICK = WorkLimits(
     slots=4, lease_seconds=3, beat_seconds=0.1, sweep_seconds=0.2, stop_seconds=3, memory_bytes=300 * 1024**2
 )
