@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BIN = ROOT / ".venv" / "bin"
 PYTHON = str(BIN / "python")
 
-BESIDE = ("tests/faults", "tests/retrieval", "tests/training", "tests/evaluation")
+BESIDE = ("tests/cli", "tests/evaluation", "tests/faults", "tests/retrieval", "tests/training")
 
 Command = Sequence[str]
 
