@@ -227,6 +227,7 @@ async def test_a_canary_promotes_by_itself_what_people_like(
     assert 'sixfold_eval_gate_decisions_total{decision="passed"} ' in page
     assert 'sixfold_eval_release_steps_total{state="promoted"} ' in page
     assert 'sixfold_eval_items_total{outcome="passed"} ' in page
+    assert 'sixfold_eval_audit_entries_total{action="promoted"} ' in page
 
 
 async def test_a_canary_rolls_back_by_itself_what_people_dislike(

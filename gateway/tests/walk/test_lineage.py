@@ -248,6 +248,9 @@ async def test_a_gateway_alone_tells_what_it_knows(ready: Any, client: Any, engi
     told = await lineage(http, vectors.headers["x-request-id"])
     assert (told["request"]["operation"], told["request"]["answer_id"]) == ("embeddings", None)
     assert (await http.get("/v1/audit")).status_code == 403
+    counted = (await http.get("/metrics")).text
+    assert 'sixfold_gateway_lineage_total{outcome="whole"}' in counted
+    assert 'sixfold_gateway_request_records_total{outcome="kept"}' in counted
 
 
 async def test_feedback_is_found_under_either_name(ready: Any, client: Any) -> None:
