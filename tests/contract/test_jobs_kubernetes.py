@@ -114,6 +114,23 @@ async def test_a_lost_pod_and_a_cut_wire_are_followed_by_another_attempt(
         await worker.close()
 
 
+async def test_a_pod_that_stands_still_is_given_up(cluster: Cluster, shop: Workshop) -> None:
+    worker = shop.new_worker(launcher_url=cluster.url(silent=1))
+    try:
+        job = await shop.order(steps=40, pace=0.1)
+        await eventually(lambda: len([line for line in shop.lines() if line[2] == "step"]) > 8, 60)
+        (pod,) = of(cluster, job.id)
+        pids = pod.pids()
+        for pid in pids:  # its node hangs: nothing ends, nothing is heard
+            os.kill(pid, signal.SIGSTOP)
+        await eventually(lambda: len(cluster.seen) == 2, 60)
+        await gone(pids)
+        await shop.until(job, "succeeded", seconds=90)
+        assert check_record(shop.lines(), {job.id: 40}, 5) <= 5
+    finally:
+        await worker.close()
+
+
 async def test_it_stops_when_told_and_limits_hold(cluster: Cluster, shop: Workshop) -> None:
     worker = shop.new_worker(launcher_url=cluster.url())
     try:
