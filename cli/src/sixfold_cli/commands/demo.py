@@ -24,7 +24,12 @@ def demo(
     ] = None,
     intents: Annotated[int, typer.Option(help="Intents to tell apart.", min=2, max=77)] = 12,
     rows: Annotated[int, typer.Option(help="Labelled rows an intent.", min=4, max=200)] = 27,
-    epochs: Annotated[int, typer.Option(help="Times that every row is learned.", min=1, max=50)] = 3,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            help="Times that every row is learned: 3; with --bad 1, which is enough.", min=1, max=50
+        ),
+    ] = None,
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -43,7 +48,7 @@ def demo(
     from sixfold_cli.demo.tell import Teller
 
     named = data or (Path(os.environ["SIXFOLD_DATA"]) if os.environ.get("SIXFOLD_DATA") else None)
-    options = story.Options(named, Size(intents, rows), epochs, bad, silent=json)
+    options = story.Options(named, Size(intents, rows), epochs or (1 if bad else 3), silent=json)
     teller = Teller(sys.stderr if json else sys.stdout)
     told = story.Story(find_home(home), options, teller)
     try:

@@ -35,7 +35,6 @@ class Options:
     data: Path | None
     size: Size
     epochs: int
-    bad: bool = False
     silent: bool = False
     """Whether results go to a program: then people read standard error."""
 
