@@ -200,7 +200,7 @@ def test_what_was_masked_and_read_is_found_on_the_card() -> None:
 
 
 def test_the_table_shows_every_figure_in_two_columns() -> None:
-    facts = table.Facts(20, 9, 19, 11, [Measured("candidate", "r", 113, 120, 0.9417, 0.88, 0.97)])
+    facts = table.Facts(20, 9, 19, 11, runs=[Measured("candidate", "r", 113, 120, 0.9417, 0.88, 0.97)])
     facts.bytes, facts.steps, facts.seconds = {"adapter": 9_830_400}, [("training", 181.2)], 420.9
     shown = table.lines(facts)
     text = "\n".join(shown)
@@ -215,6 +215,8 @@ def test_the_table_shows_every_figure_in_two_columns() -> None:
         assert wanted in text
     starts = {line.index("9 of 20") for line in shown if line.endswith("9 of 20") and "before" in line}
     assert starts == {line.index("3:01") for line in shown if "training" in line}
+    facts.learned = False
+    assert "(11 of" not in "\n".join(table.lines(facts))
     assert table.as_json(facts)["golden"]["candidate"]["right"] == 113
 
 

@@ -30,15 +30,15 @@ class Crowd:
 
     customers: int = 0
     answers: list[Answer] = field(default_factory=list)
-    moved: int = 0
-    """Customers who got both models without a change of shares: there should be none."""
+    stayed: int = 0
+    """Customers all of whose answers came from one and the same model."""
 
     def told(self) -> str:
         ours = [answer for answer in self.answers if answer.candidate]
         theirs = [answer for answer in self.answers if not answer.candidate]
         return (
             f"{self.customers} customers, {len(self.answers)} answers: candidate right in {_of(ours)}, "
-            f"the other in {_of(theirs)}"
+            f"the other in {_of(theirs)}; {self.stayed} customers got one and the same model throughout"
         )
 
 
@@ -63,7 +63,7 @@ def watch(
         for answers in at_once(lambda one: _visit(house, form, *one), wave):
             crowd.customers += 1
             crowd.answers += answers
-            crowd.moved += len({answer.candidate for answer in answers}) > 1
+            crowd.stayed += len({answer.candidate for answer in answers}) == 1
         found = look()
         if seen := found.get("canary"):
             teller.say(

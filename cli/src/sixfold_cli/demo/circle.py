@@ -53,6 +53,7 @@ def tell_bad(story: Story) -> dict[str, Any]:
         )
     made = story.train("Fine-tunes the base model on the spoiled rows; nobody has noticed")
     base, candidate = story.measure(made)
+    story.facts.learned = False
     release = story.gate(made, base, candidate)
     if release["status"] != "refused":
         raise CliError(

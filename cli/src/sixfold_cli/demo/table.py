@@ -19,6 +19,8 @@ class Facts:
     before: int = 0
     after: int = 0
     corrected: int = 0
+    learned: bool = True
+    """Whether the corrections are in the model that answers after."""
     runs: list[Measured] = field(default_factory=list)
     tokens_before: float = 0.0
     """Of a question as it was put first, on average."""
@@ -37,7 +39,7 @@ def lines(facts: Facts) -> list[str]:
         (f"The same {facts.questions} questions, through the same name", "right"),
         ("before", f"{facts.before} of {facts.questions}"),
         (
-            f"after ({facts.corrected} of them were corrected, and learned)",
+            f"after ({facts.corrected} of them were corrected, and learned)" if facts.learned else "after",
             f"{facts.after} of {facts.questions}",
         ),
     ]
