@@ -9,7 +9,8 @@ import pytest
 from gateway.config.file import parse_config
 from gateway.releases.routes import Released, Releases
 from gateway.routing.catalogue import Catalogue
-from gateway.routing.ports import Card
+from gateway.routing.ports import Asker, Card
+from gateway.routing.removal import Removal
 from gateway.routing.router import Router
 from servicekit.errors import Reason, SixfoldError
 
@@ -51,6 +52,15 @@ class Client:
 
     def __getattr__(self, name: str) -> Any:
         raise AssertionError(name)
+
+
+async def test_a_model_that_a_name_stands_for_is_not_removed() -> None:
+    made = router("old", "new")
+    made.releases.take([released()])
+    for model in ("old", "new"):
+        with pytest.raises(SixfoldError, match="'support' answers with this model") as caught:
+            await Removal(made, deadline=1).remove(model, Asker("acme", "ada", "r"), "c")
+        assert caught.value.reason is Reason.INVALID_REQUEST
 
 
 def router(*names: str) -> Router:

@@ -105,6 +105,13 @@ def test_a_file_becomes_a_model_that_only_its_tenant_can_ask(tiny: Platform) -> 
     with pytest.raises(openai.NotFoundError):
         ask(theirs, name)
 
+    with pytest.raises(openai.NotFoundError):
+        theirs.models.delete(name)
+    assert ours.models.delete(name).deleted
+    with pytest.raises(openai.NotFoundError):
+        ask(ours, name)
+    assert ours.fine_tuning.jobs.retrieve(job.id).fine_tuned_model == name  # how it was made is still known
+
 
 def _ready(client: openai.OpenAI, name: str) -> bool:
     return bool((client.models.retrieve(name).model_extra or {}).get("ready"))

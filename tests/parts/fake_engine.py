@@ -75,6 +75,7 @@ class FakeEngine(model_service_pb2_grpc.ModelServiceServicer):
         self.cancelled = asyncio.Event()
         self.cancels = 0
         self.sent = 0
+        self.removed: set[str] = set()
 
     def version(self, model: str) -> str:
         """The version on a model's card."""
@@ -142,7 +143,14 @@ class FakeEngine(model_service_pb2_grpc.ModelServiceServicer):
         raise SixfoldError(Reason.UNIMPLEMENTED, "The double does not do this.")
 
     async def RemoveModel(self, request: pb.RemoveModelRequest, context: Any) -> pb.RemoveModelResponse:
-        raise SixfoldError(Reason.UNIMPLEMENTED, "The double does not do this.")
+        if request.request_id in self.removed:
+            return pb.RemoveModelResponse(removed=True)
+        own = (request.model, current_caller().tenant)
+        left = [known for known in self.models if (known.name, known.owner) != own]
+        gone, self.models = len(left) < len(self.models), left
+        if gone:
+            self.removed.add(request.request_id)
+        return pb.RemoveModelResponse(removed=gone)
 
     async def ListModels(self, request: pb.ListModelsRequest, context: Any) -> pb.ListModelsResponse:
         return pb.ListModelsResponse(models=self.models)

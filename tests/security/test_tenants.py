@@ -16,6 +16,7 @@ STORE = "/v1/vector_stores/{store_id}"
 BATCH = f"{STORE}/file_batches/{{batch_id}}"
 CALLS = {
     ("get", "/v1/models"), ("get", "/v1/models/{model}"),
+    ("delete", "/v1/models/{model}"),  # in gateway/tests/walk/test_trained.py
     ("post", "/v1/chat/completions"), ("post", "/v1/completions"), ("post", "/v1/embeddings"),
     ("get", "/v1/keys"), ("post", "/v1/keys"), ("get", "/v1/keys/{key_id}"), ("delete", "/v1/keys/{key_id}"),
     # in gateway/tests/walk/test_responses.py

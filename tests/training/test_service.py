@@ -95,6 +95,7 @@ async def test_a_file_becomes_a_data_set_and_the_data_set_a_model(
     await _release_in_the_registry(training, model)
     told = (await training.call(pb.ListJobEventsRequest(job_id=job.id))).events
     assert any("validation loss" in event.message for event in told)
+    assert any("The model is not served: " in event.message for event in told)  # nothing serves models here
     jobs = (await training.call(pb.ListJobsRequest(kind="fine_tuning", metadata={"why": "test"}))).jobs
     assert [each.id for each in jobs] == [job.id]
     async with Training(training_process, "other") as stranger:

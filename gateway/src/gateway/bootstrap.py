@@ -75,6 +75,7 @@ from gateway.responses.service import ResponseRules, Responses
 from gateway.retrieval.presence import Presence
 from gateway.retrieval.service import StoresService
 from gateway.routing.catalogue import Catalogue
+from gateway.routing.removal import Removal
 from gateway.routing.router import Router
 from gateway.settings import GatewaySettings
 from servicekit.bus import Bus, open_bus
@@ -215,6 +216,7 @@ async def _wire(settings: GatewaySettings, lifecycle: Lifecycle, closers: list[C
             admission,
             lifecycle,
             stores=StoresService(retrieval, files.files, deadline=settings.retrieval_seconds),
+            removal=Removal(router, deadline=settings.jobs_seconds),
             responses=responses,
             files=files.files,
             uploads=files.uploads,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
+import openai
 import pytest
 from parts.fake_engine import card
 
@@ -48,6 +49,24 @@ async def test_for_another_tenant_it_does_not_exist(ours: Any) -> None:
     ):
         refused = await http.post(path, json=body)
         assert (refused.status_code, refused.json()["error"]["code"]) == (404, "model_not_found"), path
+
+
+async def test_its_tenant_alone_deletes_it(ours: Any) -> None:
+    admin = ours.openai(tenant="acme", role="admin")
+    with pytest.raises(openai.NotFoundError):
+        await ours.openai(tenant="globex", role="admin").models.delete(NAME)
+    with pytest.raises(openai.PermissionDeniedError):
+        await ours.openai(tenant="acme", role="member").models.delete(NAME)
+    with pytest.raises(openai.PermissionDeniedError):
+        await admin.models.delete("tiny")  # everybody's
+    assert (await ours.http(tenant="acme").post("/v1/chat/completions", json=ASK)).status_code == 200
+    key = {"idempotency-key": "once"}
+    for _ in range(2):  # the same change, told twice
+        gone = await admin.models.delete(NAME, extra_headers=key)
+        assert (gone.id, gone.object, gone.deleted) == (NAME, "model", True)
+    assert (await ours.http(tenant="acme").post("/v1/chat/completions", json=ASK)).status_code == 404
+    with pytest.raises(openai.NotFoundError):
+        await admin.models.delete(NAME)
 
 
 async def test_a_model_that_has_just_come_is_there_at_once(house: Any) -> None:

@@ -21,6 +21,7 @@ _GENERATE = _SERVICE + b"Generate"
 _EMBED = _SERVICE + b"Embed"
 _COUNT = _SERVICE + b"CountTokens"
 _LIST = _SERVICE + b"ListModels"
+_REMOVE = _SERVICE + b"RemoveModel"
 
 _Response = model_service_pb2.GenerateResponse
 _parse = _Response.FromString
@@ -82,6 +83,12 @@ class GrpcModelClient:
             page = response.next_page_token
             if not page or len(cards) > 10_000:
                 return cards
+
+    async def remove_model(self, model: str, asker: Asker, change: str, deadline: float) -> bool:
+        """Forgets the tenant's own model; whether it was there. Raises SixfoldError."""
+        request = model_service_pb2.RemoveModelRequest(request_id=change, model=model)
+        call = self._call(_REMOVE, asker, request.SerializeToString(), deadline)
+        return model_service_pb2.RemoveModelResponse.FromString(await only_message(call)).removed
 
     async def close(self) -> None:
         """Ends the connection."""

@@ -96,7 +96,7 @@ class RootApp:
         entry = self._hot.get(path)
         if entry is not None and path in _SHARED and exchange.scope["method"] != entry[0]:
             entry = None
-        if entry is None and path.startswith(_MODELS):
+        if entry is None and path.startswith(_MODELS) and exchange.scope["method"] != "DELETE":
             entry = self._model
         if entry is None:
             if path not in _OPS:
@@ -117,8 +117,9 @@ class RootApp:
         exchange.label = path if entry is not self._model else "/v1/models/{model}"
         self._refuse_if_busy()
         if exchange.scope["method"] != method:
-            exchange.extra.append((b"allow", method.encode()))
-            raise SixfoldError(Reason.METHOD_NOT_ALLOWED, f"This path answers {method} only.")
+            allowed = f"{method}, DELETE" if entry is self._model else method
+            exchange.extra.append((b"allow", allowed.encode()))
+            raise SixfoldError(Reason.METHOD_NOT_ALLOWED, f"This path answers {allowed} only.")
         await handler(exchange)
 
     def _refuse_if_busy(self) -> None:

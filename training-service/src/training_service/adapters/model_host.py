@@ -26,8 +26,11 @@ class ModelHost:
         self._identity = identity
         self._seconds = seconds
 
-    async def add(self, tenant: str, job_id: str, made: Mapping[str, Any]) -> bool:
-        """Whether the model is served now. A model that cannot be served is trained all the same."""
+    async def add(self, tenant: str, job_id: str, made: Mapping[str, Any]) -> str:
+        """Why the model is not served now, for people; "" when it is.
+
+        A model that cannot be served is trained all the same.
+        """
         request = model_service_pb2.AddModelRequest(
             request_id=job_id,
             name=made["model"],
@@ -41,15 +44,16 @@ class ModelHost:
         )
         metadata = call_metadata(self._identity, AUDIENCE, tenant, request_id=job_id)
         try:
-            await self._stub.AddModel(request, timeout=self._seconds, metadata=metadata)
-        except grpc.aio.AioRpcError as error:
-            failure = from_rpc_error(error)
-            _log.warning("a trained model is not served", job=job_id, reason=failure.reason.value)
-            metrics.ADDED.labels("failed").inc()
-            return False
+            await self._ask(request, metadata)
         except SixfoldError as failure:
             _log.warning("a trained model is not served", job=job_id, reason=failure.reason.value)
             metrics.ADDED.labels("failed").inc()
-            return False
+            return failure.message or failure.reason.value
         metrics.ADDED.labels("added").inc()
-        return True
+        return ""
+
+    async def _ask(self, request: Any, metadata: Any) -> None:
+        try:
+            await self._stub.AddModel(request, timeout=self._seconds, metadata=metadata)
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error) from None

@@ -111,9 +111,12 @@ def _deliver(
         "results": {"object_key": results.key, "bytes": results.bytes},
         "trained_tokens": int(trained.metrics["train_rows_tokens"] * training.plan.epochs),
     }
-    added = context.call("add_model", {**result, "base_name": training.base.name})
-    context.event("info", "The model answers" if added else "The model is not served yet")
-    return {**result, "served": bool(added)}
+    problem = str(context.call("add_model", {**result, "base_name": training.base.name}))
+    if problem:
+        context.event("warn", f"The model is not served: {problem}")
+    else:
+        context.event("info", "The model answers")
+    return {**result, "served": not problem}
 
 
 def _rows(context: Context, method: Method) -> dict[Part, list[Row]]:

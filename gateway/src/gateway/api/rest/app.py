@@ -15,6 +15,7 @@ from gateway.api.rest import (
     files,
     fine_tuning,
     keys,
+    models,
     ops,
     releases,
     requests,
@@ -52,6 +53,7 @@ def create_app(deps: RestDeps) -> FastAPI:
     )
     app.state.deps = deps
     app.include_router(keys.router)
+    app.include_router(models.router)
     app.include_router(files.router)
     app.include_router(uploads.router)
     for stores_routes in (stores, store_files, file_batches, store_search):

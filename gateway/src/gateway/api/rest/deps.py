@@ -26,6 +26,7 @@ from gateway.lineage.service import LineageService
 from gateway.responses.service import Responses
 from gateway.retrieval.repeats import Repeats
 from gateway.retrieval.service import StoresService
+from gateway.routing.removal import Removal
 from servicekit.lifecycle import Lifecycle
 
 
@@ -49,6 +50,7 @@ class RestDeps:
     releases: ReleasesService | None = None
     audit: AuditService | None = None
     lineage: LineageService | None = None
+    removal: Removal | None = None
     repeats: Repeats = field(default_factory=Repeats)
     """Which changes were sent before."""
     version: str = "0.1.0"
