@@ -81,9 +81,11 @@ def gateway(
         "SIXFOLD_PORT": str(port),
         "SIXFOLD_CACHE_URL": environment["SIXFOLD_CACHE_URL"].replace("redis:6379", here),
         "SIXFOLD_STORE_URL": database,
-        # Neither Kafka nor retrieval-service is there: what needs them waits, and the rest goes on.
+        # Neither Kafka nor the services behind it are there: what needs them waits, and the rest goes on.
         "SIXFOLD_BUS_URL": environment["SIXFOLD_BUS_URL"].replace("kafka:9092", f"127.0.0.1:{free_port()}"),
         "SIXFOLD_GATEWAY_RETRIEVAL_SERVICE": f"127.0.0.1:{free_port()}",
+        "SIXFOLD_GATEWAY_TRAINING_SERVICE": f"127.0.0.1:{free_port()}",
+        "SIXFOLD_GATEWAY_EVAL_SERVICE": f"127.0.0.1:{free_port()}",
         "SIXFOLD_OBJECTS_URL": environment["SIXFOLD_OBJECTS_URL"].replace(
             "http://minio:9000", s3_server.endpoint
         ),
@@ -132,6 +134,7 @@ def serve(root: Path) -> Iterator[Callable[..., Process]]:
             folder / f"{module}.log",
             lambda: _ready(port, "/readyz"),
             environment,
+            start_seconds=100,
         )
         process.start()
         return process
