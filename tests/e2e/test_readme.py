@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import subprocess
@@ -21,6 +22,13 @@ SHELL = [
     if line.strip()
 ]
 
+LOOP = [
+    line.split("#")[0].strip()
+    for block in re.findall(r"```sh\n(.*?)```", README, re.S)
+    for line in block.splitlines()
+    if line.strip()
+]
+
 EXPECTED = {
     "models": ["smollm2-135m-instruct", "all-minilm-l6-v2"],
     "chat": ["Paris"],
@@ -33,6 +41,9 @@ EXPECTED = {
     "sources": ["seven", "offices.md ['Offices', 'Lyon']"],
     "grounded": ["lentil soup", "[canteen.md, Canteen > Menu]"],
     "forget": ["0 passages left"],
+    "feedback": ["fb_"],
+    "tune": ["succeeded ft:smollm2-135m-instruct:"],
+    "lineage": ["smollm2-135m-instruct", "correction"],
 }
 
 
@@ -55,6 +66,7 @@ def test_every_python_block_is_a_snippet() -> None:
 
 
 @pytest.mark.real_model
+@pytest.mark.timeout(600)  # one of them trains
 @pytest.mark.parametrize(("name", "code"), [s for s in PYTHON if s[0] != "client"], ids=lambda v: v[:20])
 def test_snippet(name: str, code: str, namespace: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     exec(compile(code, f"README.md:{name}", "exec"), namespace)
@@ -84,6 +96,17 @@ def test_command(line: str, platform: Platform) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.strip()
+
+
+@pytest.mark.parametrize("line", LOOP)
+def test_a_command_of_the_loop_is_known(line: str) -> None:
+    """With every option that the README gives it. tests/cli/test_loop.py runs them."""
+    words = line.split()
+    named = list(itertools.takewhile(lambda word: not word.startswith("-"), words[1:]))
+    done = subprocess.run([SIXFOLD, *named, "--help"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    missing = [word for word in words if word.startswith("--") and word not in done.stdout]
+    assert not missing, done.stdout
 
 
 def test_the_commands_named_exist() -> None:
