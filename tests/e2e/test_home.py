@@ -13,9 +13,11 @@ pytestmark = pytest.mark.real_model
 
 
 def test_the_given_gateway_file_says_what_holds_anyway(platform: Platform) -> None:
-    """A file that only repeats the defaults: deleting it changes nothing."""
-    text = (platform.home / "gateway.yaml").read_text()
-    assert parse_config(text) == GatewayConfig()
+    """A file that only repeats the defaults, but for what the demo learns from: its own tenant's content."""
+    given, defaults = parse_config((platform.home / "gateway.yaml").read_text()), GatewayConfig()
+    assert given.model_copy(update={"learning": defaults.learning}) == defaults
+    assert not given.learning.keep_content
+    assert {tenant for tenant in given.learning.tenants if given.learning.keeps(tenant)} == {"demo"}
 
 
 def test_the_commented_examples_are_right(platform: Platform) -> None:
