@@ -24,6 +24,8 @@ def demo(
     ] = None,
     intents: Annotated[int, typer.Option(help="Intents to tell apart.", min=2, max=77)] = 12,
     rows: Annotated[int, typer.Option(help="Labelled rows an intent.", min=4, max=200)] = 27,
+    golden: Annotated[int, typer.Option(help="Golden rows an intent: half of them measure.", min=4)] = 20,
+    questions: Annotated[int, typer.Option(help="Asked before and after, in all.", min=4, max=100)] = 20,
     epochs: Annotated[
         int | None,
         typer.Option(
@@ -48,7 +50,9 @@ def demo(
     from sixfold_cli.demo.tell import Teller
 
     named = data or (Path(os.environ["SIXFOLD_DATA"]) if os.environ.get("SIXFOLD_DATA") else None)
-    options = story.Options(named, Size(intents, rows), epochs or (1 if bad else 3), silent=json)
+    options = story.Options(
+        named, Size(intents, rows, golden, questions), epochs or (1 if bad else 3), silent=json
+    )
     teller = Teller(sys.stderr if json else sys.stdout)
     told = story.Story(find_home(home), options, teller)
     try:

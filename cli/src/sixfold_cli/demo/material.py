@@ -7,10 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-LABELLED, GOLDEN = 27, 20
-"""Rows an intent: to learn from (a share of them validates), and golden ones, of which half measure."""
-QUESTIONS = 20
-"""Asked at first and again in the end."""
 _SEED = 6
 _SHORT = 80
 """Characters of an example."""
@@ -29,8 +25,12 @@ class Size:
     """How much of everything. Smaller is quicker and shows less."""
 
     intents: int = 12
-    labelled: int = LABELLED
-    golden: int = GOLDEN
+    labelled: int = 27
+    """Rows an intent to learn from; a share of them validates."""
+    golden: int = 20
+    """Rows an intent, of which half measure."""
+    questions: int = 20
+    """In all: asked at first, and again in the end."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def _parted(
     draw.shuffle(labelled)
     draw.shuffle(measured)
     in_turn = [one for turn in range(max(map(len, asked))) for some in asked for one in some[turn : turn + 1]]
-    questions, traffic = in_turn[:QUESTIONS], in_turn[QUESTIONS:]
+    questions, traffic = in_turn[: size.questions], in_turn[size.questions :]
     draw.shuffle(traffic)
     return Material(
         source, customers, tuple(learn), tuple(examples), tuple(labelled), tuple(measured),

@@ -24,8 +24,8 @@ from sixfold_cli.jobs import lineage as tree
 from sixfold_cli.jobs.words import size
 
 POLICY_NAME = "demo"
-_TRIED = 24
-"""Labelled messages by which the way of asking is chosen."""
+_TRIED = 2
+"""Labelled messages an intent by which the way of asking is chosen."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Story:
 
     def _choose_form(self) -> None:
         """The way in which today's model is best; both models are then asked in it."""
-        tried = self.material.labelled[:_TRIED]
+        tried = self.material.labelled[: _TRIED * len(self.material.intents)]
         right = {form: asking.right(asking.ask_all(self.ada, NAME, form, tried)) for form in self.ways}
         self.form = max(right, key=lambda form: right[form])
         told = ", ".join(f"{form.name} {number} right" for form, number in right.items())
