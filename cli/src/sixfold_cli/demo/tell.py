@@ -44,7 +44,8 @@ class Teller:
 
     def rows(self, lines: list[str]) -> None:
         """Lines that stay as they are."""
-        self._write("\n".join(f"    {line}" for line in lines))
+        if lines:
+            self._write("\n".join(f"    {line}" for line in lines))
 
     @property
     def seconds(self) -> float:
