@@ -7,10 +7,13 @@ import json
 import re
 from collections import Counter
 from pathlib import Path
+from typing import Any, cast
+from urllib.parse import unquote
 
 import pytest
 import yaml
 
+from sixfold_cli.client import Api
 from sixfold_cli.demo import canary, curate, table
 from sixfold_cli.demo.asking import Answer, short, with_list, with_turns
 from sixfold_cli.demo.circle import interrupted
@@ -18,8 +21,10 @@ from sixfold_cli.demo.judge import POLICY, Measured
 from sixfold_cli.demo.material import Material, Message, Size, gather
 from sixfold_cli.demo.names import with_entry
 from sixfold_cli.demo.shop import GROUPS, phrasings
+from sixfold_cli.demo.story import Options, Story
 from sixfold_cli.demo.tell import Teller, clock
 from sixfold_cli.errors import CliError
+from sixfold_cli.home import Home
 
 TEMPLATE = Path(__file__).parents[1] / "src" / "sixfold_cli" / "templates" / "gateway.yaml"
 
@@ -253,3 +258,27 @@ def test_steps_are_numbered_and_timed_and_an_end_before_the_end_says_what_is_lef
 def test_an_answer_is_right_when_it_is_the_intent() -> None:
     told = Answer(Message("hi", "a"), "a", "req_1", "m", "intents (candidate) -> local/m", 0.1, 30)
     assert (told.right, told.candidate) == (True, True)
+
+
+def test_models_of_earlier_runs_make_room_but_for_one_that_answers_a_name(tmp_path: Path) -> None:
+    class Owner:
+        def __init__(self) -> None:
+            self.deleted: list[str] = []
+
+        def call(self, method: str, path: str) -> dict[str, Any]:
+            assert (method, path) == ("GET", "/v1/models")
+            mine = [f"ft:base:demo:demo-{run}:000000" for run in ("aa", "bb", "cc")]
+            return {"data": [{"id": name} for name in (*mine, "ft:base:demo:own:000000", "base")]}
+
+        def change(self, method: str, path: str) -> None:
+            assert method == "DELETE"
+            if "demo-bb" in path:
+                raise CliError("The name 'intents' answers with this model.", status=400)
+            self.deleted.append(unquote(path.removeprefix("/v1/models/")))
+
+    out, owner = io.StringIO(), Owner()
+    story = Story(Home(tmp_path), Options(None, Size(), 1), Teller(out))
+    story.owner = cast(Api, owner)
+    story.make_room()
+    assert owner.deleted == ["ft:base:demo:demo-aa:000000", "ft:base:demo:demo-cc:000000"]
+    assert "Deleted 2 models" in out.getvalue()

@@ -15,6 +15,7 @@ def tell_good(story: Story) -> dict[str, Any]:
     """The whole of it. CliError when the circle does not close."""
     story.start()
     story.take_back()
+    story.make_room()
     answers = story.ask_before()
     story.correct(answers)
     story.curate()
@@ -36,6 +37,7 @@ def tell_good(story: Story) -> dict[str, Any]:
 def tell_bad(story: Story) -> dict[str, Any]:
     """The same with spoiled labels: it has to be refused, and that is the good end."""
     story.start()
+    story.make_room()
     answers = story.ask_before()
     story.correct(answers)
     story.curate()

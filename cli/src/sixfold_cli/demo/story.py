@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from sixfold_cli.client import Api
 from sixfold_cli.demo import asking, canary, curate, house, judge, table
@@ -23,7 +24,7 @@ from sixfold_cli.home import Home
 from sixfold_cli.jobs import lineage as tree
 from sixfold_cli.jobs.words import size
 
-POLICY_NAME = "demo"
+POLICY_NAME = SUFFIX = "demo"
 _TRIED = 2
 """Labelled messages an intent by which the way of asking is chosen."""
 
@@ -146,7 +147,7 @@ class Story:
         """A candidate."""
         with self.teller.step("training", title):
             made = tune(
-                self.ada, self.teller, self.learned.id, f"demo-{self.run}", self.options.epochs,
+                self.ada, self.teller, self.learned.id, f"{SUFFIX}-{self.run}", self.options.epochs,
                 silent=self.options.silent,
             )  # fmt: skip
             self.left.append(f"model {made.model}")
@@ -256,6 +257,21 @@ class Story:
                 "POST", f"{judge.RELEASES}/rollback", {"alias": NAME, "reason": "The demo begins anew."}
             )
             self.teller.say(f"Took back {back['candidate']} of an earlier run: {back['reason']}")
+
+    def make_room(self) -> None:
+        """Earlier demos' models go, but for one that a released name stands for: a tenant may have a few."""
+        gone = 0
+        for model in self.owner.call("GET", "/v1/models").get("data", []):
+            if f":{TENANT}:{SUFFIX}-" not in model["id"]:
+                continue
+            try:
+                self.owner.change("DELETE", f"/v1/models/{quote(model['id'], safe='')}")
+                gone += 1
+            except CliError as error:
+                if error.status not in (400, 404):
+                    raise
+        if gone:
+            self.teller.say(f"Deleted {gone} {'model' if gone == 1 else 'models'} of earlier runs.")
 
     def finish(self) -> None:
         """Times go into the table."""
