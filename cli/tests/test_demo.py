@@ -207,12 +207,14 @@ def test_what_was_masked_and_read_is_found_on_the_card() -> None:
 def test_the_table_shows_every_figure_in_two_columns() -> None:
     facts = table.Facts(20, 9, 19, 11, runs=[Measured("candidate", "r", 113, 120, 0.9417, 0.88, 0.97)])
     facts.bytes, facts.steps, facts.seconds = {"adapter": 9_830_400}, [("training", 181.2)], 420.9
+    facts.after_short = 18
     shown = table.lines(facts)
     text = "\n".join(shown)
     for wanted in (
         "113 of 120 right, 94% [88%, 97%]",
         "9 of 20",
         "19 of 20",
+        "18 of 20",
         "(11 of them",
         "9.8 MB",
         "7:00",

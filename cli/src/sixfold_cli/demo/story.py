@@ -230,8 +230,9 @@ class Story:
             return
         answers = asking.ask_all(self.ada, NAME, self.short, self.material.questions)
         self.facts.tokens_after = _mean_tokens(answers)
+        self.facts.after_short = asking.right(answers)
         self.teller.say(
-            f"Without the examples: {asking.right(answers)} of {len(answers)}, with "
+            f"Without the examples: {self.facts.after_short} of {len(answers)}, with "
             f"{self.facts.tokens_after:.0f} tokens a question instead of {self.facts.tokens_before:.0f}."
         )
 

@@ -18,6 +18,8 @@ class Facts:
     questions: int = 0
     before: int = 0
     after: int = 0
+    after_short: int | None = None
+    """Without the examples, where they were given."""
     corrected: int = 0
     learned: bool = True
     """Whether the corrections are in the model that answers after."""
@@ -43,6 +45,8 @@ def lines(facts: Facts) -> list[str]:
             f"{facts.after} of {facts.questions}",
         ),
     ]
+    if facts.after_short is not None:
+        rows.append(("after, the task in one sentence", f"{facts.after_short} of {facts.questions}"))
     if facts.tokens_after:
         rows += [("", ""), ("A question's tokens", "")]
         rows.append(("with an example of each intent", f"{facts.tokens_before:.0f}"))
@@ -77,7 +81,12 @@ def gaps(lineage: Mapping[str, Any]) -> list[str]:
 def as_json(facts: Facts) -> dict[str, Any]:
     """For programs."""
     return {
-        "questions": {"count": facts.questions, "before": facts.before, "after": facts.after},
+        "questions": {
+            "count": facts.questions,
+            "before": facts.before,
+            "after": facts.after,
+            "after_short": facts.after_short,
+        },
         "corrected": facts.corrected,
         "golden": {
             run.label: {"right": run.right, "items": run.items, "low": run.low, "high": run.high}

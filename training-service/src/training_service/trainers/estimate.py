@@ -11,8 +11,10 @@ CHARS_A_TOKEN = 3.6
 """Of English text with the template's own tokens. A guess: other languages have fewer."""
 TEMPLATE_TOKENS = 40
 """A chat template adds about as many to a row."""
-_FLOPS_A_CORE = 25e9
-"""Measured: 80 tokens a second of SmolLM2-135M, float32, rank 8, on two cores that others used too."""
+_FLOPS_A_CORE = 60e9
+"""Measured: 220 tokens a second of SmolLM2-135M, rank 8, on two quiet cores that multiply bfloat16 themselves;
+others take a third longer, busy ones as long as their other work lets them.
+"""
 _FLOPS = {Method.LORA: 4.5, Method.FULL: 6.0, Method.DPO: 13.0}
 """Per parameter and token of a row: two forward passes and what goes back; DPO asks the reference too."""
 _START_SECONDS = 25.0
