@@ -18,11 +18,11 @@ class Facts:
     questions: int = 0
     before: int = 0
     after: int = 0
-    after_short: int | None = None
-    """Without the examples, where they were given."""
     corrected: int = 0
     learned: bool = True
     """Whether the corrections are in the model that answers after."""
+    after_short: int | None = None
+    """Without the examples, where they were given."""
     runs: list[Measured] = field(default_factory=list)
     tokens_before: float = 0.0
     """Of a question as it was put first, on average."""

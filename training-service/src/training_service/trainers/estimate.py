@@ -12,8 +12,8 @@ CHARS_A_TOKEN = 3.6
 TEMPLATE_TOKENS = 40
 """A chat template adds about as many to a row."""
 _FLOPS_A_CORE = 60e9
-"""Measured: 220 tokens a second of SmolLM2-135M, rank 8, on two quiet cores that multiply bfloat16 themselves;
-others take a third longer, busy ones as long as their other work lets them.
+"""Measured: 220 tokens a second of SmolLM2-135M, rank 8, on two quiet cores that multiply bfloat16
+themselves; others take a third longer, busy ones as long as their other work lets them.
 """
 _FLOPS = {Method.LORA: 4.5, Method.FULL: 6.0, Method.DPO: 13.0}
 """Per parameter and token of a row: two forward passes and what goes back; DPO asks the reference too."""
