@@ -99,3 +99,15 @@ def test_a_candidate_that_is_gone_leaves_the_champion() -> None:
     with pytest.raises(SixfoldError) as told:
         made.plan("support", "chat", "id", "acme", "ada")
     assert told.value.reason is Reason.ENGINE_UNAVAILABLE
+
+
+def test_a_champion_that_is_still_being_loaded_is_asked_for_again_later() -> None:
+    """What a model can do is not known before it is there: that is no fault of the request."""
+    made = router()
+    made.catalogue.services["local"].take([Card("old", "v1", (), frozenset(), 0, "", False, 0)])
+    made.releases.take([released(0)])
+    for name, tenant in (("support", "acme"), ("old", "acme")):
+        with pytest.raises(SixfoldError) as told:
+            made.plan(name, "chat", "id", tenant, "ada")
+        assert told.value.reason is Reason.ENGINE_UNAVAILABLE
+        assert told.value.retry_after

@@ -19,12 +19,13 @@ from sixfold_cli.demo.material import Material, Size, gather
 from sixfold_cli.demo.names import NAME, TENANT
 from sixfold_cli.demo.tell import Teller
 from sixfold_cli.demo.tune import TUNING, Tuned, tune
-from sixfold_cli.errors import CliError
+from sixfold_cli.errors import CliError, Exit
 from sixfold_cli.home import Home
 from sixfold_cli.jobs import lineage as tree
 from sixfold_cli.jobs.words import size
 
 POLICY_NAME = SUFFIX = "demo"
+_LOADS_SECONDS = 120.0
 _TRIED = 2
 """Labelled messages an intent by which the way of asking is chosen."""
 
@@ -79,8 +80,22 @@ class Story:
                     "what is learned, what measures and what is asked. SIXFOLD_DATA takes real ones."
                 )
             say(f"The demo is tenant '{TENANT}' and plays its people: ada, the owner (admin), customers.")
+            self._until_it_answers()
             self.short = asking.short(data)
             self.ways = (asking.with_turns(data), asking.with_list(data), self.short)
+
+    def _until_it_answers(self) -> None:
+        """A trained model is loaded after the others when the platform has just started."""
+        asked = {"model": NAME, "messages": [{"role": "user", "content": "Hello."}], "max_tokens": 1}
+        limit = time.monotonic() + _LOADS_SECONDS
+        while True:
+            try:
+                self.ada.answer("/v1/chat/completions", asked)
+                return
+            except CliError as error:
+                if error.code is not Exit.LIMITED or time.monotonic() > limit:
+                    raise
+                time.sleep(max(0.5, error.wait))
 
     def ask_before(self) -> list[Answer]:
         """What the name answers today."""

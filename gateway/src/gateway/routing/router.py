@@ -158,6 +158,12 @@ class Router:
     def _make(self, name: str, route: RouteConfig | None, found: list[Candidate], capability: str) -> Plan:
         able = [c for c in found if capability in c.card.capabilities]
         if not able:
+            if any(not c.card.ready and not c.card.capabilities for c in found):
+                raise SixfoldError(  # it is being loaded: what it can do is known afterwards
+                    Reason.ENGINE_UNAVAILABLE,
+                    f"The model '{name}' is not there at the moment.",
+                    retry_after=1,
+                )
             raise fields.unsupported("model", f"The model '{name}' cannot be asked for {capability}.")
         able = [c for c in able if c.card.ready] or able
         unique = {c.target: c for c in able}  # a target named twice is tried once, at its first place
